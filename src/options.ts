@@ -1,0 +1,286 @@
+/**
+ * Every tunable of the engine in one table: default, range, unit and where the number comes from. A session takes overrides,
+ * `resolveOptions` checks them against the ranges, and the resolved record travels to the workers as it is.
+ */
+
+interface Tunable {
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly unit: 'bytes' | 'ms' | 'count' | 'bytes/s';
+  /** Why this number. */
+  readonly why: string;
+}
+
+const MIB = 1_048_576;
+
+const TUNABLES = {
+  // Memory and work ahead
+  memoryBytes: {
+    default: 256 * MIB,
+    min: MIB,
+    max: 2 ** 40,
+    unit: 'bytes',
+    why: 'cap of buffered payload, all torrents together',
+  },
+  leaseAheadMs: {
+    default: 50,
+    min: 1,
+    max: 10_000,
+    unit: 'ms',
+    why: 'work leased ahead of the requests; more eats the budget, less leaves bubbles when main is busy',
+  },
+  leaseAheadPieces: { default: 2, min: 1, max: 1024, unit: 'count', why: 'least number of pieces leased ahead' },
+  leaseIdleMs: {
+    default: 30_000,
+    min: 100,
+    max: 3_600_000,
+    unit: 'ms',
+    why: 'a lease without progress for this long goes home',
+  },
+  writesInFlight: {
+    default: 2,
+    min: 1,
+    max: 64,
+    unit: 'count',
+    why: 'per torrent; the thread pool has 4 threads and neighbours are coalesced while they wait',
+  },
+  writeCoalesceBytes: { default: 4 * MIB, min: 16_384, max: 64 * MIB, unit: 'bytes', why: 'most bytes in one writev' },
+  openFiles: { default: 128, min: 1, max: 100_000, unit: 'count', why: 'descriptors a thread keeps open' },
+
+  // Peers
+  peersPerTorrent: { default: 80, min: 1, max: 10_000, unit: 'count', why: 'connections and dials of one torrent' },
+  maxPeers: {
+    default: 2000,
+    min: 1,
+    max: 100_000,
+    unit: 'count',
+    why: 'connections of the session; lowered to 60% of the open-file limit',
+  },
+  halfOpen: { default: 100, min: 1, max: 10_000, unit: 'count', why: 'dials under way in the session' },
+  connectTimeoutMs: { default: 10_000, min: 10, max: 300_000, unit: 'ms', why: 'de facto 10-15 s' },
+  handshakeTimeoutMs: { default: 10_000, min: 10, max: 300_000, unit: 'ms', why: 'de facto 10 s' },
+  parkMs: {
+    default: 10_000,
+    min: 10,
+    max: 300_000,
+    unit: 'ms',
+    why: 'an incoming connection waits this long for main to name its torrent',
+  },
+  idleTimeoutMs: {
+    default: 120_000,
+    min: 100,
+    max: 3_600_000,
+    unit: 'ms',
+    why: 'BEP 3: keep-alives come every two minutes',
+  },
+  keepAliveMs: {
+    default: 8_000,
+    min: 10,
+    max: 120_000,
+    unit: 'ms',
+    why: 'rqbit drops a peer after 10 s of silence; aria2 objects to two keep-alives within 5 s',
+  },
+  requestTimeoutMs: {
+    default: 20_000,
+    min: 10,
+    max: 300_000,
+    unit: 'ms',
+    why: 'no block for this long while some are due: the peer is snubbed',
+  },
+  reconnectMs: {
+    default: 15_000,
+    min: 0,
+    max: 86_400_000,
+    unit: 'ms',
+    why: 'first wait before a failed address is dialled again; doubles',
+  },
+  corruptPieceLimit: {
+    default: 20,
+    min: 1,
+    max: 10_000,
+    unit: 'count',
+    why: 'a piece that fails its hash so often ends the download with BAD_DATA',
+  },
+
+  // Requests
+  requestsAtStart: {
+    default: 32,
+    min: 1,
+    max: 2048,
+    unit: 'count',
+    why: 'outstanding blocks before the first round trip is measured',
+  },
+  requestsMin: { default: 4, min: 1, max: 2048, unit: 'count', why: 'floor of the window of a slow peer' },
+  requestsUnknownReqq: {
+    default: 250,
+    min: 1,
+    max: 2048,
+    unit: 'count',
+    why: 'cap while the peer has not told its queue length: the smallest queue in wide use',
+  },
+  requestsMax: { default: 2048, min: 1, max: 65_536, unit: 'count', why: 'libtorrent and transmission accept 2000' },
+  requestQueueMs: {
+    default: 3_000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    why: 'most work queued at a slow peer, as libtorrent does',
+  },
+
+  // Uploads
+  uploadSlots: { default: 8, min: 0, max: 10_000, unit: 'count', why: 'interested peers unchoked per torrent' },
+  uploadQueue: {
+    default: 2000,
+    min: 1,
+    max: 65_536,
+    unit: 'count',
+    why: 'requests kept per peer; further ones are ignored, as libtorrent does',
+  },
+  uploadRequestBytes: {
+    default: 131_072,
+    min: 16_384,
+    max: MIB,
+    unit: 'bytes',
+    why: 'longest request served; transmission asks for unaligned ranges, nobody for more',
+  },
+  uploadBufferBytes: {
+    default: 512 * 1024,
+    min: 16_384,
+    max: 64 * MIB,
+    unit: 'bytes',
+    why: 'unsent bytes per peer above which no block is read from disk',
+  },
+  uploadReadBytes: {
+    default: 256 * 1024,
+    min: 16_384,
+    max: 16 * MIB,
+    unit: 'bytes',
+    why: 'adjacent requests read from disk and sent as one',
+  },
+
+  // Trackers
+  trackerConnectMs: {
+    default: 10_000,
+    min: 10,
+    max: 300_000,
+    unit: 'ms',
+    why: 'HTTP: name look-up, connect and TLS together',
+  },
+  trackerTotalMs: {
+    default: 30_000,
+    min: 10,
+    max: 600_000,
+    unit: 'ms',
+    why: 'HTTP: the whole exchange, redirects included',
+  },
+  trackerBodyBytes: {
+    default: 2 * MIB,
+    min: 1024,
+    max: 64 * MIB,
+    unit: 'bytes',
+    why: 'cap of an HTTP answer after decompression',
+  },
+  trackerRedirects: { default: 5, min: 0, max: 100, unit: 'count', why: 'as browsers and curl: a handful' },
+  trackerConnectionsPerHost: { default: 4, min: 1, max: 256, unit: 'count', why: 'many torrents share a tracker' },
+  udpResendMs: {
+    default: 5_000,
+    min: 10,
+    max: 60_000,
+    unit: 'ms',
+    why: 'BEP 15 says 15 s x 2^n, too slow for a command line; doubles',
+  },
+  udpTotalMs: {
+    default: 15_000,
+    min: 10,
+    max: 600_000,
+    unit: 'ms',
+    why: 'a UDP tracker silent for this long has failed',
+  },
+  announceMinMs: {
+    default: 30_000,
+    min: 10,
+    max: 86_400_000,
+    unit: 'ms',
+    why: 'no tracker is asked more often, whatever interval it names',
+  },
+  announceMaxMs: { default: 3_600_000, min: 10, max: 86_400_000, unit: 'ms', why: 'longest interval obeyed' },
+  announceDefaultMs: { default: 1_800_000, min: 10, max: 86_400_000, unit: 'ms', why: 'when the tracker names none' },
+  announceRetryMs: {
+    default: 5_000,
+    min: 10,
+    max: 86_400_000,
+    unit: 'ms',
+    why: 'first wait after every tracker failed; doubles up to announceMaxMs',
+  },
+  announceStopMs: { default: 2_000, min: 10, max: 60_000, unit: 'ms', why: 'longest wait for `stopped` at exit' },
+  numwant: {
+    default: 200,
+    min: 0,
+    max: 10_000,
+    unit: 'count',
+    why: 'peers asked for per announce; trackers cap at 50 to 200',
+  },
+
+  // Patience of a download
+  peerTimeoutMs: {
+    default: 60_000,
+    min: 0,
+    max: 86_400_000,
+    unit: 'ms',
+    why: 'UNAVAILABLE when no peer ever connected; 0 waits for ever',
+  },
+  stallTimeoutMs: {
+    default: 300_000,
+    min: 0,
+    max: 86_400_000,
+    unit: 'ms',
+    why: 'STALLED when peers were there and no block came; 0 waits for ever',
+  },
+
+  // Housekeeping
+  tickMs: {
+    default: 250,
+    min: 10,
+    max: 10_000,
+    unit: 'ms',
+    why: 'the one timer of a worker: deadlines, keep-alives, statistics',
+  },
+  doorbellMs: {
+    default: 2,
+    min: 0,
+    max: 1_000,
+    unit: 'ms',
+    why: 'a group busy with sockets looks at its port this often: 276 ms median without, 1.8 ms with',
+  },
+  haveBatchMs: {
+    default: 100,
+    min: 0,
+    max: 10_000,
+    unit: 'ms',
+    why: 'HAVEs go out in batches: one by one they cost twice a core in a large swarm',
+  },
+} as const satisfies Record<string, Tunable>;
+
+/** The engine's tunables, resolved; units are in the names. */
+export type Options = { readonly [Name in keyof typeof TUNABLES]: number };
+
+/** Every tunable at its default. */
+export const DEFAULTS: Options = Object.freeze(
+  Object.fromEntries(Object.entries(TUNABLES).map(([name, tunable]) => [name, tunable.default])),
+) as Options;
+
+/**
+ * The defaults with some overridden.
+ * @throws RangeError naming the option, its range and what was given
+ */
+export function resolveOptions(overrides: Partial<Options> = {}): Options {
+  for (const [name, value] of Object.entries(overrides)) {
+    const tunable: Tunable | undefined = TUNABLES[name as keyof Options];
+    if (tunable === undefined) throw new RangeError(`unknown option ${name}`);
+    if (!Number.isFinite(value) || value < tunable.min || value > tunable.max) {
+      throw new RangeError(`${name} must be ${tunable.min} to ${tunable.max} ${tunable.unit}, got ${value}`);
+    }
+  }
+  return { ...DEFAULTS, ...overrides };
+}
