@@ -5,13 +5,12 @@
  * Vocabulary: `begin` is an offset in a piece, `offset` a byte in the torrent. Lengths are bytes. BEP 3.
  */
 
+import { BLOCK_LENGTH } from '../protocol/wire.js';
+
 declare const minted: unique symbol;
 
 /** A piece index that lies inside its torrent. */
 export type PieceIndex = number & { readonly [minted]: 'PieceIndex' };
-
-/** Bytes in a block, the unit of a request: de-facto standard, larger requests are refused by libtorrent and transmission. */
-export const BLOCK_LENGTH = 16_384;
 
 /** The plain numbers a `Geometry` is made from; survives structured clone. */
 export interface GeometryShape {

@@ -1,0 +1,189 @@
+/**
+ * Every message between main and a peer group, and what each one transfers. The rules that keep the exchange sound are in
+ * ARCHITECTURE.md ("The lease protocol"). `post` is the only caller of `postMessage` for these types.
+ *
+ * A *lease* is the permission to fetch one piece: a buffer that travels to a group and comes home, under a number that is
+ * never reused. Whoever holds the buffer owns the piece. Torrent keys are never reused either.
+ */
+import type { Options } from './options.js';
+import type { MetainfoFile } from './protocol/metainfo.js';
+import type { GeometryShape, PieceIndex } from './torrent/geometry.js';
+
+/** What a group is started with. */
+export interface GroupStart {
+  readonly port: unknown;
+  /** Place of the group in the pool, 0 to W - 1; also its section of each torrent's shared memory. */
+  readonly group: number;
+  /** Local address to listen on and dial from; every one when absent. */
+  readonly bind?: string;
+  readonly options: Options;
+}
+
+/** A piece on its way to a group. */
+export interface LeaseGrant {
+  readonly lease: number;
+  readonly piece: PieceIndex;
+  /** At least as long as the piece. */
+  readonly buffer: ArrayBuffer;
+  /** Blocks the buffer already holds, one byte each (1 = present); absent when it holds none. */
+  readonly present?: Uint8Array;
+}
+
+/** A piece on its way home, verified. */
+export interface VerifiedLease {
+  readonly lease: number;
+  readonly piece: PieceIndex;
+  readonly buffer: ArrayBuffer;
+}
+
+/** Why a connection ended or never began; shown with `-v` and used by main to decide on dialling again. */
+export type DisconnectReason =
+  | 'refused' // the dial failed
+  | 'timeout' // no connection, handshake or message in time
+  | 'closed' // the peer or the network ended it
+  | 'protocol' // the peer broke the protocol
+  | 'infohash' // the handshake names another torrent
+  | 'self' // our own peer id
+  | 'duplicate' // connected twice: main chose the other one
+  | 'both-seeds' // neither wants anything
+  | 'banned' // sent bad data
+  | 'removed' // the torrent was removed
+  | 'refused-torrent' // incoming, for a torrent we do not have
+  | 'stopped'; // the session is closing
+
+export type ToGroup =
+  /** Listen on the announced port for every torrent: the group that gets this is the door. Port 0 picks one. */
+  | { readonly type: 'listen'; readonly port: number }
+  | {
+      readonly type: 'addTorrent';
+      readonly torrent: number;
+      readonly infohash: Uint8Array;
+      readonly peerId: Uint8Array;
+      /** The announced port, 0 when there is none. */
+      readonly port: number;
+    }
+  /** What `addTorrent` could not tell yet: a magnet learns it later. */
+  | {
+      readonly type: 'metainfo';
+      readonly torrent: number;
+      readonly geometry: GeometryShape;
+      /** Laid out by `torrent/shared-memory.ts`. */
+      readonly shared: SharedArrayBuffer;
+      readonly root: string;
+      readonly files: readonly MetainfoFile[];
+      /** Bitfields in wire form. */
+      readonly have: Uint8Array;
+      readonly wanted: Uint8Array;
+    }
+  | { readonly type: 'removeTorrent'; readonly torrent: number; readonly reason: DisconnectReason }
+  | { readonly type: 'connect'; readonly torrent: number; readonly host: string; readonly port: number }
+  | { readonly type: 'drop'; readonly peers: readonly number[]; readonly reason: DisconnectReason }
+  /** Transfers every buffer. */
+  | { readonly type: 'lease'; readonly torrent: number; readonly leases: readonly LeaseGrant[] }
+  | { readonly type: 'recall'; readonly torrent: number; readonly lease: number }
+  /** Pieces that are on disk: they may be served and are announced to the peers. */
+  | { readonly type: 'have'; readonly torrent: number; readonly pieces: readonly PieceIndex[] }
+  /** The answer to `incoming` when there is no such torrent; `addTorrent` is the answer when there is. */
+  | { readonly type: 'refuse'; readonly infohash: Uint8Array }
+  | { readonly type: 'stop' };
+
+/** Bytes since the torrent's last `stats` message, and what is there now. */
+export interface TorrentStats {
+  readonly torrent: number;
+  /** Payload of blocks that were kept. */
+  readonly downloaded: number;
+  readonly uploaded: number;
+  /** Payload that was thrown away: unasked, duplicate, of a vanished lease or a corrupt piece. */
+  readonly wasted: number;
+  readonly peers: number;
+  /** Peers that gave a block since the last message. */
+  readonly active: number;
+}
+
+export type FromGroup =
+  | { readonly type: 'listening'; readonly port: number }
+  | { readonly type: 'listenFailed'; readonly message: string }
+  /**
+   * Level-triggered: how many pieces the group could start now, given the first `leased` leases it was ever sent for this
+   * torrent; main subtracts what is still under way.
+   */
+  | { readonly type: 'want'; readonly torrent: number; readonly count: number; readonly leased: number }
+  /** Transfers every buffer. */
+  | { readonly type: 'verified'; readonly torrent: number; readonly leases: readonly VerifiedLease[] }
+  /** Not fetched to the end. Transfers the buffer; `present` as in `LeaseGrant`. */
+  | {
+      readonly type: 'returned';
+      readonly torrent: number;
+      readonly lease: number;
+      readonly piece: PieceIndex;
+      readonly buffer: ArrayBuffer;
+      readonly present: Uint8Array;
+    }
+  /** Failed its hash. Transfers the buffer for reuse; `peers` delivered blocks of it. */
+  | {
+      readonly type: 'corrupt';
+      readonly torrent: number;
+      readonly lease: number;
+      readonly piece: PieceIndex;
+      readonly buffer: ArrayBuffer;
+      readonly peers: readonly number[];
+    }
+  | {
+      readonly type: 'connected';
+      readonly torrent: number;
+      /** The connection's number, unique in its group. */
+      readonly peer: number;
+      readonly host: string;
+      readonly port: number;
+      readonly peerId: Uint8Array;
+      readonly incoming: boolean;
+    }
+  /** A dial that never became `connected`. */
+  | {
+      readonly type: 'connectFailed';
+      readonly torrent: number;
+      readonly host: string;
+      readonly port: number;
+      readonly reason: DisconnectReason;
+    }
+  | {
+      readonly type: 'disconnected';
+      readonly torrent: number;
+      readonly peer: number;
+      readonly reason: DisconnectReason;
+      /** Payload bytes kept from and sent to this peer. */
+      readonly downloaded: number;
+      readonly uploaded: number;
+    }
+  /** An incoming handshake for a torrent this group does not know; it is parked. */
+  | { readonly type: 'incoming'; readonly infohash: Uint8Array }
+  /** The answer to `removeTorrent`: after the torrent's last buffer. */
+  | { readonly type: 'removed'; readonly torrent: number }
+  /** Reading for an upload failed. */
+  | { readonly type: 'readFailed'; readonly torrent: number; readonly message: string }
+  | { readonly type: 'stats'; readonly torrents: readonly TorrentStats[] };
+
+/** What `post` needs of a `MessagePort`. */
+export interface Outbox {
+  postMessage(message: unknown, transfer: readonly ArrayBuffer[]): void;
+}
+
+/** Posts one message, transferring the buffers it carries. */
+export function post(port: Outbox, message: ToGroup | FromGroup): void {
+  port.postMessage(message, transferOf(message));
+}
+
+const NOTHING: readonly ArrayBuffer[] = [];
+
+function transferOf(message: ToGroup | FromGroup): readonly ArrayBuffer[] {
+  switch (message.type) {
+    case 'lease':
+    case 'verified':
+      return message.leases.map(({ buffer }) => buffer);
+    case 'returned':
+    case 'corrupt':
+      return [message.buffer];
+    default:
+      return NOTHING;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The leases a group holds for one torrent, and which block to ask a peer for next. Pure.
+ *
+ * Blocks are handed out oldest lease first, several peers sharing a piece: that keeps the fewest pieces open, and so the
+ * least memory, for a given rate. A connection finds its piece here for every chunk, never through a kept view.
+ */
+import type { Bitfield } from './bitfield.js';
+import type { PieceIndex } from './geometry.js';
+import type { PieceBuffer } from './piece-buffer.js';
+
+export class LeaseTable {
+  readonly #leases = new Map<number, PieceBuffer>();
+  /** Leases with a missing block, oldest first. */
+  readonly #open = new Map<number, PieceBuffer>();
+  #missingBlocks = 0;
+
+  /** Leases held. */
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  /** Blocks that nobody has been asked for. */
+  get missingBlocks(): number {
+    return this.#missingBlocks;
+  }
+
+  get(piece: number): PieceBuffer | undefined {
+    return this.#leases.get(piece);
+  }
+
+  [Symbol.iterator](): IterableIterator<PieceBuffer> {
+    return this.#leases.values();
+  }
+
+  add(lease: PieceBuffer): void {
+    this.#leases.set(lease.piece, lease);
+    this.#missingBlocks += lease.missing;
+    if (lease.missing > 0) this.#open.set(lease.piece, lease);
+  }
+
+  remove(lease: PieceBuffer): void {
+    this.#leases.delete(lease.piece);
+    this.#open.delete(lease.piece);
+    this.#missingBlocks -= lease.missing;
+  }
+
+  /**
+   * Marks up to `room` missing blocks of pieces in `has` as requested and names each.
+   * @returns how many
+   */
+  assign(has: Bitfield, room: number, each: (piece: PieceIndex, block: number) => void): number {
+    let assigned = 0;
+    for (const lease of this.#open.values()) {
+      if (assigned === room) break;
+      if (!has.has(lease.piece)) continue;
+      while (assigned < room) {
+        const block = lease.takeMissing();
+        if (block === -1) break;
+        each(lease.piece, block);
+        assigned++;
+      }
+      if (lease.missing === 0) this.#open.delete(lease.piece);
+    }
+    this.#missingBlocks -= assigned;
+    return assigned;
+  }
+
+  /** Whether the peer could be asked for something in the leases held. */
+  offers(has: Bitfield): boolean {
+    for (const lease of this.#open.values()) if (has.has(lease.piece)) return true;
+    return false;
+  }
+
+  /** A requested block will not come from the peer that was asked. */
+  release(piece: PieceIndex, block: number): void {
+    const lease = this.#leases.get(piece);
+    if (lease === undefined || !lease.release(block)) return;
+    this.#missingBlocks++;
+    this.#open.set(piece, lease);
+  }
+
+  /** A block is in place; `lease` is one of this table. */
+  complete(lease: PieceBuffer, block: number, peer: number, now: number): void {
+    const before = lease.missing;
+    lease.complete(block, peer, now);
+    this.#missingBlocks -= before - lease.missing;
+    if (lease.missing === 0) this.#open.delete(lease.piece);
+  }
+}

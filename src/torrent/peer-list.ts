@@ -1,0 +1,221 @@
+/**
+ * The peers of one torrent, as main knows them: where they can be reached, who is connected, whom to dial next and whom
+ * never again. Pure; times are passed in.
+ *
+ * | state | leaves it when |
+ * | --- | --- |
+ * | idle | its time has come and there is room -> dialling |
+ * | dialling | connected; failed -> idle, later each time |
+ * | connected | disconnected -> idle |
+ * | never | - (ourselves, a second address of a connected peer, banned) |
+ */
+import type { DisconnectReason } from '../messages.js';
+import { addressKey, type PeerAddress } from '../protocol/address.js';
+
+interface Entry {
+  readonly address: PeerAddress;
+  state: 'idle' | 'dialling' | 'connected' | 'never';
+  /** The group that dials or holds it. */
+  group: number;
+  /** Attempts in a row that brought nothing. */
+  failures: number;
+  dialAt: number;
+}
+
+/** One established connection. */
+export interface PeerConnection {
+  readonly group: number;
+  /** Number in its group. */
+  readonly peer: number;
+  readonly address: PeerAddress;
+  readonly peerId: Uint8Array;
+  readonly incoming: boolean;
+  /** Failed pieces it took part in. */
+  strikes: number;
+  /** Group deaths it was connected during. */
+  deaths: number;
+}
+
+/** Addresses remembered; more are ignored until some are forgotten. */
+const MAX_ADDRESSES = 10_000;
+const MAX_BACKOFF_MS = 3_600_000;
+
+export class PeerList {
+  readonly #ownId: Uint8Array;
+  readonly #reconnectMs: number;
+  readonly #entries = new Map<string, Entry>();
+  readonly #connections = new Map<string, PeerConnection>();
+  /** Entries in state `idle`: nothing to look for when there are none. */
+  #idle = 0;
+  #dialling = 0;
+  /** Dials and dialled connections by group. */
+  readonly #loads = new Map<number, number>();
+  #everConnected = false;
+  /** Deaths survived, by address: a peer that takes a group with it twice is not dialled a third time. */
+  readonly #deaths = new Map<string, number>();
+
+  /** @param ownId our peer id @param reconnectMs first wait before an address is dialled again; doubles */
+  constructor(ownId: Uint8Array, reconnectMs: number) {
+    this.#ownId = ownId;
+    this.#reconnectMs = reconnectMs;
+  }
+
+  /** Connections that are established. */
+  get connected(): number {
+    return this.#connections.size;
+  }
+
+  get dialling(): number {
+    return this.#dialling;
+  }
+
+  /** Addresses heard of. */
+  get known(): number {
+    return this.#entries.size;
+  }
+
+  get everConnected(): boolean {
+    return this.#everConnected;
+  }
+
+  /** Whether nobody is connected, dialled or waiting to be. */
+  get isExhausted(): boolean {
+    return this.#connections.size + this.#dialling + this.#idle === 0;
+  }
+
+  /** Dials of a group and the connections that came of them. */
+  load(group: number): number {
+    return this.#loads.get(group) ?? 0;
+  }
+
+  connections(): IterableIterator<PeerConnection> {
+    return this.#connections.values();
+  }
+
+  connection(group: number, peer: number): PeerConnection | undefined {
+    return this.#connections.get(`${group}/${peer}`);
+  }
+
+  /** @returns how many were new */
+  add(addresses: Iterable<PeerAddress>, now: number): number {
+    let added = 0;
+    for (const address of addresses) {
+      if (this.#entries.size >= MAX_ADDRESSES) break;
+      const key = addressKey(address);
+      if (this.#entries.has(key)) continue;
+      this.#entries.set(key, { address, state: 'idle', group: 0, failures: 0, dialAt: now });
+      this.#idle++;
+      added++;
+    }
+    return added;
+  }
+
+  /** The next address for a group to dial, marked as dialling; `undefined` when none is due. */
+  dial(group: number, now: number): PeerAddress | undefined {
+    if (this.#idle === 0) return undefined;
+    for (const entry of this.#entries.values()) {
+      if (entry.state !== 'idle' || entry.dialAt > now) continue;
+      this.#move(entry, 'dialling');
+      entry.group = group;
+      this.#loads.set(group, this.load(group) + 1);
+      return entry.address;
+    }
+    return undefined;
+  }
+
+  onDialFailed(address: PeerAddress, reason: DisconnectReason, now: number): void {
+    const entry = this.#entries.get(addressKey(address));
+    if (entry?.state === 'dialling') this.#retire(entry, reason, false, now);
+  }
+
+  /**
+   * A connection is established.
+   * @returns the connection to drop when the peer is connected twice: of two that were dialled from different ends, the one
+   * whose dialler has the higher peer id, so that both ends choose the same; otherwise the newer
+   */
+  onConnected(connection: Omit<PeerConnection, 'strikes' | 'deaths'>): PeerConnection | undefined {
+    const { group, peer, address, peerId, incoming } = connection;
+    const key = addressKey(address);
+    const fresh: PeerConnection = { ...connection, strikes: 0, deaths: this.#deaths.get(key) ?? 0 };
+    const twin = this.#findTwin(peerId);
+    this.#connections.set(`${group}/${peer}`, fresh);
+    this.#everConnected = true;
+    const entry = this.#entries.get(key);
+    if (entry !== undefined && !incoming) {
+      this.#move(entry, 'connected');
+      entry.failures = 0;
+    }
+    if (twin === undefined) return undefined;
+    if (twin.incoming === incoming) return fresh;
+    const oursIsHigher = Buffer.compare(this.#ownId, peerId) > 0;
+    return fresh.incoming === oursIsHigher ? twin : fresh;
+  }
+
+  /** @param useful whether the peer gave or took payload */
+  onDisconnected(group: number, peer: number, reason: DisconnectReason, useful: boolean, now: number): void {
+    const connection = this.connection(group, peer);
+    if (connection === undefined) return;
+    this.#connections.delete(`${group}/${peer}`);
+    const entry = this.#entries.get(addressKey(connection.address));
+    if (entry?.state === 'connected' && !connection.incoming) this.#retire(entry, reason, useful, now);
+  }
+
+  /** A group died and its connections with it. @returns those that should be banned: twice is no accident */
+  onGroupDeath(group: number, now: number): PeerConnection[] {
+    const suspects: PeerConnection[] = [];
+    const onlyOne = this.#connections.size === 1;
+    for (const connection of [...this.#connections.values()]) {
+      if (connection.group !== group) continue;
+      connection.deaths++;
+      this.#deaths.set(addressKey(connection.address), connection.deaths);
+      if (connection.deaths >= 2 && !onlyOne) suspects.push(connection);
+      this.onDisconnected(group, connection.peer, 'closed', true, now);
+      const entry = this.#entries.get(addressKey(connection.address));
+      if (entry?.state === 'idle') entry.dialAt = now;
+    }
+    for (const entry of this.#entries.values()) {
+      if (entry.state === 'dialling' && entry.group === group) this.#move(entry, 'idle');
+    }
+    this.#loads.delete(group);
+    for (const { address } of suspects) this.ban(address);
+    return suspects;
+  }
+
+  /** The address is never dialled again. */
+  ban(address: PeerAddress): void {
+    const key = addressKey(address);
+    const entry = this.#entries.get(key) ?? { address, state: 'idle', group: 0, failures: 0, dialAt: 0 };
+    if (!this.#entries.has(key)) {
+      this.#entries.set(key, entry);
+      this.#idle++;
+    }
+    this.#move(entry, 'never');
+  }
+
+  isBanned(address: PeerAddress): boolean {
+    return this.#entries.get(addressKey(address))?.state === 'never';
+  }
+
+  #findTwin(peerId: Uint8Array): PeerConnection | undefined {
+    for (const connection of this.#connections.values()) {
+      if (Buffer.compare(connection.peerId, peerId) === 0) return connection;
+    }
+    return undefined;
+  }
+
+  #retire(entry: Entry, reason: DisconnectReason, useful: boolean, now: number): void {
+    const hopeless = reason === 'self' || reason === 'duplicate' || reason === 'banned';
+    this.#move(entry, hopeless ? 'never' : 'idle');
+    this.#loads.set(entry.group, this.load(entry.group) - 1);
+    entry.dialAt = now + Math.min(this.#reconnectMs * 2 ** entry.failures, MAX_BACKOFF_MS);
+    entry.failures = useful ? 0 : entry.failures + 1;
+  }
+
+  #move(entry: Entry, state: Entry['state']): void {
+    if (entry.state === 'idle') this.#idle--;
+    if (entry.state === 'dialling') this.#dialling--;
+    if (state === 'idle') this.#idle++;
+    if (state === 'dialling') this.#dialling++;
+    entry.state = state;
+  }
+}

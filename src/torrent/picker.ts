@@ -1,0 +1,205 @@
+/**
+ * The piece picker: which piece a group fetches next. Events in, one question out (`pick`). Pure; runs on main, once per
+ * piece, never per block.
+ *
+ * | state | leaves it when |
+ * | --- | --- |
+ * | missing | picked -> fetching |
+ * | fetching | verified -> writing; returned -> partial or missing; corrupt or lost -> missing |
+ * | partial | picked, before anything missing -> fetching |
+ * | writing | written -> have |
+ * | have, unwanted | never |
+ *
+ * Rarest first: the missing pieces are sorted by availability, random among equals (one shuffle for the torrent's life, a
+ * stable counting sort by availability on top), re-sorted lazily. A cursor per group walks the order, so that a pick costs
+ * what it passes over once per sort. The very first pieces are picked at random, so that there is something to upload soon.
+ * Small pieces are picked in runs of neighbours, which become one disk write.
+ */
+import type { Bitfield } from './bitfield.js';
+import type { Geometry, PieceIndex } from './geometry.js';
+
+export const PieceState = { missing: 0, fetching: 1, partial: 2, writing: 3, have: 4, unwanted: 5 } as const;
+export type PieceState = (typeof PieceState)[keyof typeof PieceState];
+
+/** What a group's peers can give. */
+export interface Source {
+  canGive(piece: number): boolean;
+}
+
+/** Availability of each piece in one group. */
+export interface Availability {
+  readonly availability: Uint16Array;
+  readonly version: number;
+}
+
+/** Bytes of neighbouring pieces that are picked together. */
+const RUN_BYTES = 1_048_576;
+/** Pieces picked at random before rarity counts (BEP 3: a random first piece). */
+const RANDOM_FIRST = 4;
+const RESORT_MS = 500;
+/** Bounds what an unanswerable question costs: the order is walked again from its start no more often than this allows. */
+const WRAPPED_PER_MS = 20_000;
+
+export class Picker {
+  readonly #states: Uint8Array;
+  /** All pieces in random order: the order among equals. */
+  readonly #shuffled: Uint32Array;
+  /** Pieces picked together at most. */
+  readonly runLength: number;
+  readonly #availability: readonly Availability[];
+  /** The missing pieces at the last sort, rarest first. */
+  #order: Uint32Array;
+  #sortedAt = Number.NEGATIVE_INFINITY;
+  #sortedVersion = -1;
+  readonly #cursors: number[];
+  /** When a group that reached the end may walk the order again, for pieces that its peers could not give before. */
+  readonly #wrapAt: number[];
+  /** Pieces that came back: partial ones, and missing ones that a cursor may have passed. */
+  readonly #returned = new Set<PieceIndex>();
+  #left: number;
+  #have: number;
+
+  /**
+   * @param wanted pieces to fetch
+   * @param have pieces on disk already
+   * @param availability one per group, live
+   * @param random uniform in [0, 1)
+   */
+  constructor(
+    geometry: Geometry,
+    wanted: Bitfield,
+    have: Bitfield,
+    availability: readonly Availability[],
+    random: () => number,
+  ) {
+    const count = geometry.pieceCount;
+    this.#availability = availability;
+    this.runLength = Math.max(1, Math.floor(RUN_BYTES / geometry.pieceLength));
+    this.#states = new Uint8Array(count);
+    for (let piece = 0; piece < count; piece++) {
+      if (have.has(piece)) this.#states[piece] = PieceState.have;
+      else if (!wanted.has(piece)) this.#states[piece] = PieceState.unwanted;
+    }
+    this.#shuffled = Uint32Array.from({ length: count }, (_, piece) => piece);
+    shuffle(this.#shuffled, random);
+    this.#order = this.#shuffled.filter((piece) => this.#states[piece] === PieceState.missing);
+    this.#left = this.#order.length;
+    this.#have = have.count;
+    this.#cursors = availability.map(() => 0);
+    this.#wrapAt = availability.map(() => Number.NEGATIVE_INFINITY);
+  }
+
+  /** Wanted pieces not on disk yet. */
+  get left(): number {
+    return this.#left;
+  }
+
+  stateOf(piece: PieceIndex): PieceState {
+    return this.#states[piece] as PieceState;
+  }
+
+  /**
+   * Up to `count` pieces for a group to fetch, marked as fetching; fewer when there is nothing else its peers can give.
+   * @param now ms
+   */
+  pick(group: number, source: Source, count: number, now: number): PieceIndex[] {
+    this.#sortWhenStale(now);
+    const picked: PieceIndex[] = [];
+    for (const piece of this.#returned) {
+      if (picked.length === count) return picked;
+      if (source.canGive(piece)) this.#take(piece, picked);
+    }
+    const passed = this.#cursors[group]!;
+    this.#walk(group, passed, this.#order.length, source, count, picked);
+    if (picked.length < count && passed > 0 && now >= this.#wrapAt[group]!) {
+      this.#wrapAt[group] = now + this.#order.length / WRAPPED_PER_MS;
+      this.#walk(group, 0, passed, source, count, picked);
+    }
+    return picked;
+  }
+
+  onVerified(piece: PieceIndex): void {
+    this.#returned.delete(piece);
+    this.#states[piece] = PieceState.writing;
+  }
+
+  onWritten(piece: PieceIndex): void {
+    this.#states[piece] = PieceState.have;
+    this.#left--;
+    this.#have++;
+  }
+
+  /** Came back unfinished. @param partial whether it holds blocks */
+  onReturned(piece: PieceIndex, partial: boolean): void {
+    this.#states[piece] = partial ? PieceState.partial : PieceState.missing;
+    this.#returned.add(piece);
+  }
+
+  /** Failed its hash, or its group died. */
+  onLost(piece: PieceIndex): void {
+    this.onReturned(piece, false);
+  }
+
+  #take(piece: PieceIndex, picked: PieceIndex[]): void {
+    this.#states[piece] = PieceState.fetching;
+    this.#returned.delete(piece);
+    picked.push(piece);
+  }
+
+  #walk(group: number, from: number, to: number, source: Source, count: number, picked: PieceIndex[]): void {
+    let cursor = from;
+    while (cursor < to && picked.length < count) {
+      const piece = this.#order[cursor++] as PieceIndex;
+      if (this.#states[piece] === PieceState.missing && source.canGive(piece))
+        this.#takeRun(piece, source, count, picked);
+    }
+    this.#cursors[group] = cursor;
+  }
+
+  /** Takes a missing piece and its missing neighbours inside the same aligned run. */
+  #takeRun(piece: PieceIndex, source: Source, count: number, picked: PieceIndex[]): void {
+    const first = piece - (piece % this.runLength);
+    const end = Math.min(first + this.runLength, this.#states.length);
+    this.#take(piece, picked);
+    for (let next = first; next < end && picked.length < count; next++) {
+      if (this.#states[next] === PieceState.missing && source.canGive(next)) this.#take(next as PieceIndex, picked);
+    }
+  }
+
+  #sortWhenStale(now: number): void {
+    if (now - this.#sortedAt < RESORT_MS) return;
+    const version = this.#availability.reduce((sum, group) => sum + group.version, 0);
+    this.#sortedAt = now;
+    if (version === this.#sortedVersion || this.#have < RANDOM_FIRST) return;
+    this.#sortedVersion = version;
+    this.#sort();
+  }
+
+  /** Stable counting sort of the shuffled missing pieces by availability. */
+  #sort(): void {
+    const count = this.#states.length;
+    const total = new Uint32Array(count);
+    let most = 0;
+    for (const { availability } of this.#availability) {
+      for (let piece = 0; piece < count; piece++) total[piece]! += availability[piece]!;
+    }
+    for (let piece = 0; piece < count; piece++) if (total[piece]! > most) most = total[piece]!;
+    const starts = new Uint32Array(most + 2);
+    const missing = this.#shuffled.filter((piece) => this.#states[piece] === PieceState.missing);
+    for (const piece of missing) starts[total[piece]! + 1]!++;
+    for (let n = 1; n < starts.length; n++) starts[n]! += starts[n - 1]!;
+    this.#order = new Uint32Array(missing.length);
+    for (const piece of missing) this.#order[starts[total[piece]!]!++] = piece;
+    this.#cursors.fill(0);
+  }
+}
+
+/** Fisher-Yates, in place. */
+function shuffle(values: Uint32Array, random: () => number): void {
+  for (let i = values.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const value = values[i]!;
+    values[i] = values[j]!;
+    values[j] = value;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * One leased piece on its way to being complete: the buffer, and for each block whether it is missing, requested or present.
+ * Pure. The buffer may be transferred away afterwards; nothing here keeps a view on it beyond `bytes`.
+ */
+import { BLOCK_LENGTH } from '../protocol/wire.js';
+import type { Geometry, PieceIndex } from './geometry.js';
+
+const Block = { missing: 0, requested: 1, present: 2 } as const;
+
+export class PieceBuffer {
+  readonly lease: number;
+  readonly piece: PieceIndex;
+  readonly buffer: ArrayBuffer;
+  /** Exactly the piece. */
+  readonly bytes: Uint8Array;
+  readonly blockCount: number;
+  /** When a block last arrived, or the lease did; ms. */
+  progressAt: number;
+  readonly #states: Uint8Array;
+  /** The peer that gave each block, by connection number; 0 for blocks that came with the lease. */
+  readonly #givers: Uint32Array;
+  #missing: number;
+  #present = 0;
+  /** No block before this one is missing. */
+  #cursor = 0;
+
+  /**
+   * @param present blocks the buffer already holds, one byte each
+   * @throws RangeError when the buffer cannot hold the piece: a detached buffer has no bytes
+   */
+  constructor(
+    lease: number,
+    piece: PieceIndex,
+    geometry: Geometry,
+    buffer: ArrayBuffer,
+    now: number,
+    present?: Uint8Array,
+  ) {
+    const length = geometry.lengthOf(piece);
+    if (buffer.byteLength < length) throw new RangeError(`lease buffer of ${buffer.byteLength} bytes for ${length}`);
+    this.lease = lease;
+    this.piece = piece;
+    this.buffer = buffer;
+    this.bytes = new Uint8Array(buffer, 0, length);
+    this.blockCount = geometry.blocksIn(piece);
+    this.progressAt = now;
+    this.#states = new Uint8Array(this.blockCount);
+    this.#givers = new Uint32Array(this.blockCount);
+    this.#missing = this.blockCount;
+    present?.forEach((here, block) => {
+      if (here === 0 || block >= this.blockCount) return;
+      this.#states[block] = Block.present;
+      this.#present++;
+      this.#missing--;
+    });
+  }
+
+  /** Blocks neither present nor requested. */
+  get missing(): number {
+    return this.#missing;
+  }
+
+  get isComplete(): boolean {
+    return this.#present === this.blockCount;
+  }
+
+  get isEmpty(): boolean {
+    return this.#present === 0;
+  }
+
+  /** Marks the first missing block as requested and returns it; -1 when none is missing. */
+  takeMissing(): number {
+    if (this.#missing === 0) return -1;
+    while (this.#states[this.#cursor] !== Block.missing) this.#cursor++;
+    this.#states[this.#cursor] = Block.requested;
+    this.#missing--;
+    return this.#cursor++;
+  }
+
+  /** A requested block will not come: it is missing again. @returns false when it was not requested */
+  release(block: number): boolean {
+    if (this.#states[block] !== Block.requested) return false;
+    this.#states[block] = Block.missing;
+    this.#missing++;
+    if (block < this.#cursor) this.#cursor = block;
+    return true;
+  }
+
+  /** Whether a block that arrives now is of use. */
+  lacks(block: number): boolean {
+    return block < this.blockCount && this.#states[block] !== Block.present;
+  }
+
+  /** All bytes of a block are in place. */
+  complete(block: number, peer: number, now: number): void {
+    if (this.#states[block] === Block.present) return;
+    if (this.#states[block] === Block.missing) this.#missing--;
+    this.#states[block] = Block.present;
+    this.#givers[block] = peer;
+    this.#present++;
+    this.progressAt = now;
+  }
+
+  /** Copies bytes that arrived for `begin`; the caller has checked that they lie inside the block. */
+  write(begin: number, source: Uint8Array, start: number, end: number): void {
+    this.bytes.set(start === 0 && end === source.length ? source : source.subarray(start, end), begin);
+  }
+
+  /** Length of a block in bytes; the last may be short. */
+  blockLength(block: number): number {
+    return Math.min(BLOCK_LENGTH, this.bytes.length - block * BLOCK_LENGTH);
+  }
+
+  /** The peers that gave blocks, each once. */
+  givers(): number[] {
+    return [...new Set(this.#givers)].filter((peer) => peer !== 0);
+  }
+
+  /** One byte per block, 1 = present; what travels home with an unfinished piece. */
+  presence(): Uint8Array {
+    return this.#states.map((state) => (state === Block.present ? 1 : 0));
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * How many blocks to keep requested at one peer, from measured rate and round trip. Pure; time is passed in.
+ *
+ * A *round* is the time in which one window of blocks arrives: a round trip as soon as the window is what limits the peer.
+ * The window doubles from round to round while that makes the peer clearly faster, and stays when it does not: more
+ * outstanding blocks than rate x round trip cost cache and keep blocks from other peers (on loopback 500 are 10-15% slower
+ * than 128). Every few seconds one round is tried at double the window again, since rates and round trips change. A slow
+ * peer is never owed more than `requestQueueMs` of its rate.
+ */
+import type { Options } from '../options.js';
+import { BLOCK_LENGTH } from '../protocol/wire.js';
+
+/** Rounds shorter than this measure the scheduler, not the peer. */
+const MIN_ROUND_MS = 20;
+/** A doubling is kept when it brings at least this. */
+const WORTHWHILE = 1.2;
+const PROBE_EVERY_MS = 4_000;
+
+type PipelineOptions = Pick<
+  Options,
+  'requestsAtStart' | 'requestsMin' | 'requestsMax' | 'requestsUnknownReqq' | 'requestQueueMs'
+>;
+
+export class Pipeline {
+  readonly #options: PipelineOptions;
+  #window: number;
+  #cap: number;
+  /** The window before the last doubling: what to go back to when it brought nothing. */
+  #fallback: number;
+  #phase: 'grow' | 'hold' = 'grow';
+  #snubbed = false;
+  /** Bytes per ms of the last round; 0 before the first. */
+  #rate = 0;
+  #roundStart: number | undefined;
+  #roundBytes = 0;
+  #probeAt = 0;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.#cap = options.requestsUnknownReqq;
+    this.#fallback = this.#window = Math.min(options.requestsAtStart, this.#cap);
+  }
+
+  /** Blocks that may be outstanding now. */
+  get window(): number {
+    return this.#snubbed ? 1 : this.#window;
+  }
+
+  /** Measured rate in bytes per second, 0 before the first round. */
+  get bytesPerSecond(): number {
+    return this.#rate * 1000;
+  }
+
+  get snubbed(): boolean {
+    return this.#snubbed;
+  }
+
+  /** The peer told how many requests it queues (BEP 10, `reqq`). */
+  onReqq(reqq: number): void {
+    this.#cap = Math.max(1, Math.min(reqq, this.#options.requestsMax));
+    this.#window = Math.min(this.#window, this.#cap);
+  }
+
+  /** Requests go out after a pause: the time nothing was asked for must not count as slowness. */
+  onIdleEnd(now: number): void {
+    this.#roundStart = now;
+    this.#roundBytes = 0;
+  }
+
+  /** The peer owes blocks and has sent none for too long: one at a time until it answers. */
+  onSnub(): void {
+    this.#snubbed = true;
+    this.#restart();
+  }
+
+  onBlock(bytes: number, now: number): void {
+    if (this.#snubbed) {
+      this.#snubbed = false;
+      this.#restart();
+    }
+    if (this.#roundStart === undefined) this.onIdleEnd(now);
+    this.#roundBytes += bytes;
+    const elapsed = now - this.#roundStart!;
+    const full = this.#roundBytes >= this.#window * BLOCK_LENGTH;
+    if (elapsed < MIN_ROUND_MS || (!full && elapsed < this.#options.requestQueueMs)) return;
+    this.#endRound(this.#roundBytes / elapsed, full, now);
+    this.onIdleEnd(now);
+  }
+
+  #restart(): void {
+    this.#phase = 'grow';
+    this.#rate = 0;
+    this.#fallback = this.#window = this.#options.requestsMin;
+    this.#roundStart = undefined;
+  }
+
+  /** @param full whether a whole window came: what came in a shorter round was not limited by the window */
+  #endRound(rate: number, full: boolean, now: number): void {
+    const faster = full && rate >= this.#rate * WORTHWHILE;
+    this.#rate = rate;
+    if (this.#phase === 'hold') {
+      if (full && now >= this.#probeAt) this.#double();
+    } else if (faster && this.#window < this.#cap) {
+      this.#double();
+    } else {
+      this.#phase = 'hold';
+      this.#probeAt = now + PROBE_EVERY_MS;
+      if (!faster) this.#resize(this.#fallback);
+    }
+    const owed = (rate * this.#options.requestQueueMs) / BLOCK_LENGTH;
+    if (this.#window > owed) this.#resize(owed);
+  }
+
+  #double(): void {
+    this.#phase = 'grow';
+    this.#fallback = this.#window;
+    this.#resize(this.#window * 2);
+  }
+
+  #resize(window: number): void {
+    const floor = Math.min(this.#options.requestsMin, this.#cap);
+    this.#window = Math.max(floor, Math.min(Math.ceil(window), this.#cap));
+  }
+}
