@@ -1,0 +1,111 @@
+/**
+ * The peer groups: starts them on Piscina as tasks that last as long as the session, carries messages, and replaces a group
+ * that dies. What a message means is the session's business.
+ *
+ * A group is dead when its port closes, not at the thread's exit: transferred messages arrive after `exit`.
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { messageOf, SpateError } from './errors.js';
+import { type FromGroup, type GroupStart, post, type ToGroup } from './messages.js';
+import type { Options } from './options.js';
+
+export interface GroupPoolEvents {
+  onMessage(group: number, message: FromGroup): void;
+  /** The group is gone with everything it held; a fresh, empty one has its number. */
+  onDeath(group: number, reason: string): void;
+  /** Groups die faster than they can be of use. */
+  onFatal(error: SpateError): void;
+}
+
+export interface GroupPoolOptions {
+  readonly size: number;
+  readonly bind: string | undefined;
+  readonly options: Options;
+  /** The compiled `workers/peer-group`; the one beside the built file when absent. */
+  readonly workerUrl: URL | undefined;
+}
+
+const DEFAULT_WORKER = new URL('../workers/peer-group.js', import.meta.url);
+const DEATHS_TOLERATED = 2;
+const DEATHS_WITHIN_MS = 60_000;
+
+export class GroupPool {
+  readonly size: number;
+  readonly #settings: GroupPoolOptions;
+  readonly #events: GroupPoolEvents;
+  readonly #piscina: Piscina;
+  readonly #ports: MessagePort[] = [];
+  readonly #tasks = new Set<Promise<void>>();
+  /** Times of recent deaths, ms. */
+  #deaths: number[] = [];
+  #closing = false;
+
+  constructor(settings: GroupPoolOptions, events: GroupPoolEvents) {
+    this.size = settings.size;
+    this.#settings = settings;
+    this.#events = events;
+    this.#piscina = new Piscina({
+      filename: (settings.workerUrl ?? DEFAULT_WORKER).href,
+      name: 'peerGroup',
+      minThreads: settings.size,
+      maxThreads: settings.size,
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      // 'sync' would park an idle thread in Atomics.wait and freeze its sockets.
+      atomics: 'disabled',
+      recordTiming: false,
+    });
+    for (let group = 0; group < settings.size; group++) this.#spawn(group);
+  }
+
+  send(group: number, message: ToGroup): void {
+    post(this.#ports[group]!, message);
+  }
+
+  /** Stops every group and waits until their threads are gone. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    for (let group = 0; group < this.size; group++) this.send(group, { type: 'stop' });
+    await Promise.allSettled(this.#tasks);
+    await this.#piscina.destroy();
+  }
+
+  #spawn(group: number): void {
+    const { port1, port2 } = new MessageChannel();
+    const { bind, options } = this.#settings;
+    const start: GroupStart = { port: port2, group, options, ...(bind === undefined ? {} : { bind }) };
+    let reason = 'its thread ended';
+    const task = this.#piscina.run(start, { transferList: [port2] }).then(
+      () => {},
+      (error: unknown) => {
+        reason = messageOf(error);
+        // A thread that cannot start never closes the port.
+        port1.close();
+      },
+    );
+    this.#tasks.add(task);
+    task.finally(() => this.#tasks.delete(task));
+    port1.on('message', (message: FromGroup) => this.#events.onMessage(group, message));
+    port1.once('close', () => {
+      if (this.#closing) return;
+      // The task's rejection names the cause and settles about now.
+      task.finally(() => this.#onDeath(group, reason));
+    });
+    this.#ports[group] = port1;
+  }
+
+  #onDeath(group: number, reason: string): void {
+    if (this.#closing) return;
+    const now = performance.now();
+    this.#deaths = [...this.#deaths.filter((at) => now - at < DEATHS_WITHIN_MS), now];
+    if (this.#deaths.length > DEATHS_TOLERATED) {
+      const text = `${this.#deaths.length} worker threads died within a minute, the last one because: ${reason}`;
+      this.#events.onFatal(new SpateError('INTERNAL', text));
+      return;
+    }
+    this.#spawn(group);
+    this.#events.onDeath(group, reason);
+  }
+}

@@ -1,0 +1,314 @@
+/**
+ * The public API: a `Session` owns what its torrents share - the peer groups, the byte budget, the tracker clients, the
+ * announced port - and hosts any number of `Download`s. It decides whose turn it is for buffers and dials; everything about
+ * one torrent is in `download.ts`.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Announcer } from './discovery/announcer.js';
+import { systemClock } from './discovery/clock.js';
+import { HttpTrackers } from './discovery/http-tracker.js';
+import { UdpTrackers } from './discovery/udp-tracker.js';
+import { Download, type DownloadHost, type DownloadSettings } from './download.js';
+import { SpateError } from './errors.js';
+import { GroupPool } from './group-pool.js';
+import type { FromGroup, ToGroup } from './messages.js';
+import { type Options, resolveOptions } from './options.js';
+import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
+import { createPeerId } from './protocol/peer-id.js';
+import { OpenFiles } from './storage/open-files.js';
+import { ByteBudget } from './torrent/byte-budget.js';
+
+export type { Download, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './download.js';
+export { type ErrorCode, SpateError } from './errors.js';
+export type { Options } from './options.js';
+export { type Metainfo, type MetainfoFile, parseMetainfo } from './protocol/metainfo.js';
+
+/** The version of this package. */
+export const VERSION: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+
+export interface SessionSettings {
+  /** Peer groups, each a thread; the number of cores when absent. */
+  readonly workers?: number;
+  /** TCP port to listen on; 0 or absent picks a free one. */
+  readonly port?: number;
+  /** Local address to listen on and connect from; every one when absent. */
+  readonly bind?: string;
+  /** Overrides of the engine's tunables, such as `memoryBytes`. */
+  readonly options?: Partial<Options>;
+  /** The compiled peer-group worker, when it is not beside this file. */
+  readonly workerUrl?: URL;
+  /** Uniform in [0, 1). */
+  readonly random?: () => number;
+}
+
+const MAX_WORKERS = 64;
+/** A torrent is spread over as many groups as can each hold this many of its pieces. */
+const PIECES_PER_GROUP = 3;
+
+export class Session {
+  readonly #settings: SessionSettings;
+  readonly #options: Options;
+  readonly #random: () => number;
+  readonly #pool: GroupPool;
+  readonly #budget: ByteBudget;
+  readonly #openFiles: OpenFiles;
+  readonly #http: HttpTrackers;
+  readonly #udp: UdpTrackers;
+  readonly #host: DownloadHost;
+  readonly #timer: NodeJS.Timeout;
+  readonly #downloads = new Map<number, Download>();
+  readonly #byInfohash = new Map<string, Download>();
+  /** Torrents that may have something to lease, in the order of their turns. */
+  readonly #wanting = new Set<Download>();
+  #leasing = false;
+  #dialling = false;
+  #keys = 0;
+  #port = 0;
+  #listening: { resolve: (port: number) => void; reject: (error: SpateError) => void } | undefined;
+  #fatal: SpateError | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(settings: SessionSettings) {
+    const workers = settings.workers ?? availableParallelism();
+    if (!Number.isInteger(workers) || workers < 1 || workers > MAX_WORKERS) {
+      throw new SpateError('USAGE', `workers must be 1 to ${MAX_WORKERS}, got ${workers}`);
+    }
+    this.#settings = settings;
+    this.#options = resolved(settings.options);
+    this.#random = settings.random ?? Math.random;
+    this.#budget = new ByteBudget(this.#options.memoryBytes);
+    this.#openFiles = new OpenFiles(this.#options.openFiles);
+    this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}` });
+    this.#udp = new UdpTrackers(this.#options, { random: this.#random });
+    this.#host = this.#createHost(workers);
+    this.#pool = new GroupPool(
+      { size: workers, bind: settings.bind, options: this.#options, workerUrl: settings.workerUrl },
+      {
+        onMessage: (group, message) => this.#onMessage(group, message),
+        onDeath: (group, reason) => this.#onDeath(group, reason),
+        onFatal: (error) => this.#onFatal(error),
+      },
+    );
+    this.#timer = setInterval(() => this.#onTick(), this.#options.haveBatchMs);
+  }
+
+  /**
+   * Starts the workers and listens.
+   * @throws SpateError USAGE for a setting out of range, CANNOT_LISTEN when the port or address cannot be had
+   */
+  static async open(settings: SessionSettings = {}): Promise<Session> {
+    const session = new Session(settings);
+    try {
+      session.#port = await session.#listen(settings.port ?? 0);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return session;
+  }
+
+  /** The port that is listened on and announced. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /**
+   * Starts a torrent.
+   * @param torrent the bytes of a `.torrent`, or what `parseMetainfo` made of them
+   * @throws SpateError INVALID_TORRENT, DUPLICATE_TORRENT when its infohash is here already, CLOSED
+   */
+  add(torrent: Uint8Array | Metainfo, settings: DownloadSettings): Download {
+    const metainfo = torrent instanceof Uint8Array ? parseMetainfo(torrent) : torrent;
+    if (this.#fatal !== undefined) throw this.#fatal;
+    if (this.#closing !== undefined) throw new SpateError('CLOSED', 'the session is closed');
+    const infohash = hex(metainfo.infohash);
+    if (this.#byInfohash.has(infohash)) {
+      throw new SpateError('DUPLICATE_TORRENT', `${metainfo.name} (${infohash}) is in this session already`);
+    }
+    const download = new Download(++this.#keys, metainfo, settings, this.#host);
+    this.#downloads.set(download.key, download);
+    this.#byInfohash.set(infohash, download);
+    return download;
+  }
+
+  /** Stops every download, tells the trackers (2 s at most) and ends the threads. Safe to call again. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#downloads.values()].map((download) => download.stop()));
+    clearInterval(this.#timer);
+    this.#http.close();
+    this.#udp.close();
+    await this.#pool.close();
+  }
+
+  #createHost(workers: number): DownloadHost {
+    const session = this;
+    return {
+      options: this.#options,
+      groupCount: workers,
+      budget: this.#budget,
+      openFiles: this.#openFiles,
+      verifyThreads: workers,
+      random: this.#random,
+      get port() {
+        return session.#port;
+      },
+      now: () => performance.now(),
+      createPeerId: () => createPeerId(VERSION, this.#random),
+      createAnnouncer: (settings) =>
+        new Announcer(settings, { http: this.#http, udp: this.#udp, clock: systemClock, random: this.#random }),
+      send: (group, message) => this.#send(group, message),
+      placeTorrent: (pieceLength) => this.#place(pieceLength),
+      onCanLease: (download) => this.#onCanLease(download),
+      onCanDial: () => this.#scheduleDial(),
+      onEnded: (download) => this.#onEnded(download),
+    };
+  }
+
+  #send(group: number, message: ToGroup): void {
+    this.#pool.send(group, message);
+  }
+
+  /** The first group is the door: the only one that listens. */
+  #listen(port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#listening = { resolve, reject };
+      this.#send(DOOR, { type: 'listen', port });
+    });
+  }
+
+  #onMessage(group: number, message: FromGroup): void {
+    switch (message.type) {
+      case 'listening':
+        return this.#listening?.resolve(message.port);
+      case 'listenFailed':
+        return this.#onListenFailed(message.message);
+      case 'incoming':
+        return this.#onIncoming(group, message.infohash);
+      case 'stats':
+        for (const stats of message.torrents) this.#downloads.get(stats.torrent)?.onStats(group, stats);
+        return;
+      default:
+        this.#downloads.get(message.torrent)?.onMessage(group, message);
+    }
+  }
+
+  #onListenFailed(message: string): void {
+    const where = `${this.#settings.bind ?? 'any address'} port ${this.#port || (this.#settings.port ?? 0)}`;
+    const error = new SpateError('CANNOT_LISTEN', `cannot listen on ${where}: ${message}`);
+    this.#listening?.reject(error);
+    if (this.#port !== 0) this.#onFatal(error);
+  }
+
+  /** A peer has come for a torrent that the door does not serve: add it there, or send the peer away. */
+  #onIncoming(group: number, infohash: Uint8Array): void {
+    const download = this.#byInfohash.get(hex(infohash));
+    if (download === undefined) this.#send(group, { type: 'refuse', infohash });
+    else download.addGroup(group);
+  }
+
+  #onDeath(group: number, _reason: string): void {
+    if (group === DOOR) this.#send(group, { type: 'listen', port: this.#port });
+    for (const download of this.#downloads.values()) download.onGroupDeath(group);
+    this.#scheduleDial();
+  }
+
+  #onFatal(error: SpateError): void {
+    this.#fatal = error;
+    this.#listening?.reject(error);
+    for (const download of this.#downloads.values()) download.fail(error);
+  }
+
+  #onTick(): void {
+    const now = performance.now();
+    for (const download of this.#downloads.values()) download.onTick(now);
+    // What a group's peers can give changes without a message.
+    if (this.#wanting.size > 0) this.#lease();
+    this.#dial();
+  }
+
+  #onCanLease(download: Download): void {
+    this.#wanting.add(download);
+    if (this.#leasing) return;
+    // After the present message, so that several events cost one round.
+    this.#leasing = true;
+    queueMicrotask(() => {
+      this.#leasing = false;
+      this.#lease();
+    });
+  }
+
+  /** Turns by torrent: one run of pieces for each that wants any, until nobody does or the budget is spent. */
+  #lease(): void {
+    const now = performance.now();
+    const served = new Set<Download>();
+    for (let granted = true; granted; ) {
+      granted = false;
+      for (const download of this.#wanting) {
+        if (!download.grant(now)) continue;
+        granted = true;
+        served.add(download);
+      }
+    }
+    for (const download of served) {
+      download.flushGrants();
+      // To the end of the queue: when the budget is tight, others come first next time.
+      this.#wanting.delete(download);
+      this.#wanting.add(download);
+    }
+    for (const download of this.#wanting) if (!download.wantsMore) this.#wanting.delete(download);
+  }
+
+  #scheduleDial(): void {
+    if (this.#dialling) return;
+    this.#dialling = true;
+    queueMicrotask(() => {
+      this.#dialling = false;
+      this.#dial();
+    });
+  }
+
+  #dial(): void {
+    let [open, connected] = [0, 0];
+    for (const download of this.#downloads.values()) {
+      open += download.dialling;
+      connected += download.connected;
+    }
+    let allowance = Math.min(this.#options.halfOpen - open, this.#options.maxPeers - connected - open);
+    const now = performance.now();
+    for (const download of this.#downloads.values()) {
+      if (allowance <= 0) return;
+      allowance -= download.dial(allowance, now);
+    }
+  }
+
+  #place(pieceLength: number): number[] {
+    const share = this.#budget.capBytes / Math.max(1, this.#downloads.size);
+    const count = Math.max(1, Math.min(this.#pool.size, Math.floor(share / (PIECES_PER_GROUP * pieceLength))));
+    const first = this.#keys % this.#pool.size;
+    return Array.from({ length: count }, (_, i) => (first + i) % this.#pool.size);
+  }
+
+  #onEnded(download: Download): void {
+    this.#downloads.delete(download.key);
+    this.#byInfohash.delete(hex(download.metainfo.infohash));
+    this.#wanting.delete(download);
+  }
+}
+
+const DOOR = 0;
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+
+function resolved(overrides: Partial<Options> | undefined): Options {
+  try {
+    return resolveOptions(overrides);
+  } catch (error) {
+    throw new SpateError('USAGE', (error as Error).message);
+  }
+}

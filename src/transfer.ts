@@ -1,0 +1,210 @@
+/**
+ * The download proper of one torrent: pieces go out to the groups as leases, come home verified and are written. It wires
+ * the picker, the lease ledger, the byte budget and the write queue, and knows nothing of peers' addresses or trackers.
+ *
+ * One owner per piece: whoever holds its buffer. No free buffer means no lease, so a slow disk holds the swarm back.
+ */
+import { type ErrorCode, SpateError } from './errors.js';
+import type { FromGroup, LeaseGrant, ToGroup, VerifiedLease } from './messages.js';
+import type { WriteQueue } from './storage/write-queue.js';
+import type { Bitfield } from './torrent/bitfield.js';
+import type { ByteBudget } from './torrent/byte-budget.js';
+import type { Geometry, PieceIndex } from './torrent/geometry.js';
+import { LeaseLedger } from './torrent/lease-ledger.js';
+import { Picker, PieceState } from './torrent/picker.js';
+import type { GroupSection, SharedMemory } from './torrent/shared-memory.js';
+
+type Returned = Extract<FromGroup, { type: 'returned' }>;
+type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
+
+export interface TransferSettings {
+  readonly torrent: number;
+  readonly geometry: Geometry;
+  readonly have: Bitfield;
+  readonly wanted: Bitfield;
+  readonly memory: SharedMemory;
+  readonly groupCount: number;
+  readonly budget: ByteBudget;
+  readonly queue: WriteQueue;
+  /** Times one piece may fail its hash. */
+  readonly corruptPieceLimit: number;
+  readonly random: () => number;
+  readonly send: (group: number, message: ToGroup) => void;
+}
+
+export interface TransferEvents {
+  /** Pieces could be leased now, by this torrent or, since a buffer came free, by any other. */
+  onCanLease(): void;
+  onWritten(piece: PieceIndex): void;
+  /** Every wanted piece is on disk. */
+  onComplete(): void;
+  onError(error: SpateError): void;
+}
+
+export class Transfer {
+  /** Pieces on disk, verified. */
+  readonly have: Bitfield;
+  readonly #settings: TransferSettings;
+  readonly #events: TransferEvents;
+  readonly #picker: Picker;
+  readonly #ledger: LeaseLedger;
+  readonly #sections: readonly GroupSection[];
+  /** Unfinished pieces at home, with the blocks they hold. */
+  readonly #partials = new Map<PieceIndex, { buffer: ArrayBuffer; present: Uint8Array }>();
+  /** Granted but not posted yet, per group. */
+  readonly #outbox: LeaseGrant[][];
+  readonly #failures = new Map<PieceIndex, number>();
+  #stopped = false;
+
+  constructor(settings: TransferSettings, events: TransferEvents) {
+    const { geometry, have, wanted, memory, groupCount, random } = settings;
+    this.#settings = settings;
+    this.#events = events;
+    this.have = have;
+    this.#sections = Array.from({ length: groupCount }, (_, group) => memory.section(group));
+    this.#picker = new Picker(geometry, wanted, have, this.#sections, random);
+    this.#ledger = new LeaseLedger(groupCount);
+    this.#outbox = Array.from({ length: groupCount }, () => []);
+  }
+
+  /** Wanted pieces not on disk yet. */
+  get left(): number {
+    return this.#picker.left;
+  }
+
+  /** Whether a group has asked for pieces it has not been given. */
+  get wantsMore(): boolean {
+    return !this.#stopped && this.left > 0 && this.#outbox.some((_, group) => this.#ledger.open(group) > 0);
+  }
+
+  /** Whether any piece has failed its hash. */
+  get sawCorruption(): boolean {
+    return this.#failures.size > 0;
+  }
+
+  onWant(group: number, count: number, leased: number): void {
+    this.#ledger.onWant(group, count, leased);
+    this.#events.onCanLease();
+  }
+
+  /**
+   * Grants a group one run of pieces, as far as it wants any and the budget goes; `flush` posts them.
+   * @returns whether it granted one
+   */
+  grant(group: number, now: number): boolean {
+    const { geometry, budget } = this.#settings;
+    const open = Math.min(this.#ledger.open(group), budget.room(geometry.pieceLength));
+    if (open === 0 || this.#stopped) return false;
+    const pieces = this.#picker.pick(group, this.#sections[group]!, Math.min(open, this.#picker.runLength), now);
+    for (const piece of pieces) this.#outbox[group]!.push(this.#grantOf(group, piece));
+    return pieces.length > 0;
+  }
+
+  /** Posts what `grant` has granted, one message per group. */
+  flush(): void {
+    this.#outbox.forEach((leases, group) => {
+      if (leases.length === 0) return;
+      this.#outbox[group] = [];
+      this.#settings.send(group, { type: 'lease', torrent: this.#settings.torrent, leases });
+    });
+  }
+
+  onVerified(leases: readonly VerifiedLease[]): void {
+    for (const { lease, piece, buffer } of leases) {
+      this.#ledger.settle(lease);
+      const state = this.#picker.stateOf(piece);
+      // It has been hash-checked: whatever the number says, it is good unless it came before.
+      if (this.#stopped || state === PieceState.writing || state === PieceState.have) this.#free(buffer);
+      else this.#write(piece, buffer);
+    }
+  }
+
+  onReturned({ lease, piece, buffer, present }: Returned): void {
+    if (!this.#ledger.settle(lease) || this.#stopped) return this.#free(buffer);
+    const partial = present.includes(1);
+    if (partial) this.#partials.set(piece, { buffer, present });
+    else this.#free(buffer);
+    this.#picker.onReturned(piece, partial);
+    this.#events.onCanLease();
+  }
+
+  onCorrupt({ lease, piece, buffer }: Corrupt): void {
+    const known = this.#ledger.settle(lease);
+    this.#free(buffer);
+    if (!known || this.#stopped) return;
+    this.#picker.onLost(piece);
+    const failures = (this.#failures.get(piece) ?? 0) + 1;
+    this.#failures.set(piece, failures);
+    if (failures >= this.#settings.corruptPieceLimit) {
+      this.#fail('BAD_DATA', `piece ${piece} failed its SHA-1 ${failures} times; the torrent or its peers are bad`);
+    }
+  }
+
+  /** The buffers a dead group held are gone; its pieces are missing again. */
+  onGroupDeath(group: number): void {
+    this.#sections[group]!.reset();
+    for (const piece of this.#ledger.forgetGroup(group)) {
+      this.#settings.budget.forget(this.#settings.geometry.lengthOf(piece));
+      this.#picker.onLost(piece);
+    }
+    this.#events.onCanLease();
+  }
+
+  /** No more leases; what is being written is written. */
+  stop(): void {
+    this.#stopped = true;
+    for (const { buffer } of this.#partials.values()) this.#settings.budget.give(buffer);
+    this.#partials.clear();
+  }
+
+  #grantOf(group: number, piece: PieceIndex): LeaseGrant {
+    const lease = this.#ledger.grant(group, piece);
+    const partial = this.#partials.get(piece);
+    this.#partials.delete(piece);
+    if (partial !== undefined) return { lease, piece, ...partial };
+    const buffer = this.#settings.budget.take(this.#settings.geometry.lengthOf(piece));
+    if (buffer === undefined) throw new SpateError('INTERNAL', `no buffer for piece ${piece} after room was promised`);
+    return { lease, piece, buffer };
+  }
+
+  #write(piece: PieceIndex, buffer: ArrayBuffer): void {
+    const { queue, geometry } = this.#settings;
+    this.#dropPartial(piece);
+    this.#picker.onVerified(piece);
+    queue.enqueue(piece, new Uint8Array(buffer, 0, geometry.lengthOf(piece))).then(
+      () => {
+        this.#free(buffer);
+        this.#onWritten(piece);
+      },
+      (error: unknown) => {
+        this.#free(buffer);
+        this.#events.onError(error as SpateError);
+      },
+    );
+  }
+
+  /** A stale `verified` can overtake a piece that is here half done. */
+  #dropPartial(piece: PieceIndex): void {
+    const partial = this.#partials.get(piece);
+    if (partial === undefined) return;
+    this.#partials.delete(piece);
+    this.#free(partial.buffer);
+  }
+
+  #onWritten(piece: PieceIndex): void {
+    this.have.set(piece);
+    this.#picker.onWritten(piece);
+    this.#failures.delete(piece);
+    this.#events.onWritten(piece);
+    if (this.#picker.left === 0) this.#events.onComplete();
+  }
+
+  #free(buffer: ArrayBuffer): void {
+    this.#settings.budget.give(buffer);
+    this.#events.onCanLease();
+  }
+
+  #fail(code: ErrorCode, message: string): void {
+    this.#events.onError(new SpateError(code, message));
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * One peer's connection: the socket, the handshake and the deadlines. What is said on it is `PeerSession`'s business.
+ *
+ * A dialled socket reads into one scratch buffer that all sockets of the thread share (reads are synchronous): no
+ * allocation per read. An accepted one takes Node's ordinary path, since a server cannot pass `onread`.
+ */
+import type { Socket } from 'node:net';
+import type { DisconnectReason } from '../src/messages.js';
+import { encodeHandshake, HandshakeReader } from '../src/protocol/handshake.js';
+import { KEEP_ALIVE, WireError } from '../src/protocol/wire.js';
+import { type PeerLink, PeerSession } from '../src/torrent/peer-session.js';
+import type { GroupContext } from './context.js';
+import type { GroupTorrent } from './group-torrent.js';
+
+export class Connection implements PeerLink {
+  /** Unique in its group, > 0. */
+  readonly peer: number;
+  readonly host: string;
+  readonly port: number;
+  readonly incoming: boolean;
+  /** From the end of the handshake on. */
+  session: PeerSession | undefined;
+  /** The peer's, once it has come. */
+  peerId: Uint8Array | undefined;
+  readonly #context: GroupContext;
+  readonly #handshake = new HandshakeReader();
+  #socket: Socket | undefined;
+  /** What is dialled for, or named by an incoming handshake. */
+  #torrent: GroupTorrent | undefined;
+  #closed = false;
+  #parked = false;
+  /** Bytes that came while parked. */
+  #backlog: Uint8Array[] = [];
+  /** Of the connect, the handshake or main's answer; afterwards `#receivedAt` counts. */
+  #deadline: number;
+  #receivedAt: number;
+  #sentAt: number;
+
+  /** @param torrent the one dialled for; `undefined` for an incoming connection, which names it */
+  constructor(context: GroupContext, torrent: GroupTorrent | undefined, host: string, port: number) {
+    const now = context.now();
+    this.#context = context;
+    this.#torrent = torrent;
+    this.peer = context.nextPeer();
+    this.host = host;
+    this.port = port;
+    this.incoming = torrent === undefined;
+    this.#deadline = now + (this.incoming ? context.options.handshakeTimeoutMs : context.options.connectTimeoutMs);
+    this.#receivedAt = now;
+    this.#sentAt = now;
+  }
+
+  get torrent(): GroupTorrent | undefined {
+    return this.#torrent;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Bytes given to `send` that the system has not taken yet. */
+  get unsentBytes(): number {
+    return this.#socket?.writableLength ?? 0;
+  }
+
+  /** The infohash of an incoming handshake whose torrent is not known here. */
+  get parkedFor(): Uint8Array | undefined {
+    return this.#parked ? this.#handshake.infohash : undefined;
+  }
+
+  /** Takes over a socket: wires its events. Reads of a dialled one arrive through `onBytes`. */
+  attach(socket: Socket): void {
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on('error', () => this.close(this.#handshake.isComplete ? 'closed' : 'refused'));
+    socket.on('close', () => this.close('closed'));
+    socket.on('end', () => this.close('closed'));
+    socket.on('drain', () => this.serve());
+    if (this.incoming) socket.on('data', (chunk: Buffer) => this.onBytes(chunk, 0, chunk.length));
+    else socket.on('connect', () => this.#onConnect());
+  }
+
+  #onConnect(): void {
+    this.#deadline = this.#context.now() + this.#context.options.handshakeTimeoutMs;
+    this.#sendHandshake(this.#torrent!);
+  }
+
+  #sendHandshake(torrent: GroupTorrent): void {
+    this.send(encodeHandshake(torrent.infohash, torrent.peerId));
+  }
+
+  /** The owner of everything a peer's bytes can throw. */
+  onBytes(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#closed) return;
+    const now = this.#context.now();
+    this.#receivedAt = now;
+    if (this.#parked) {
+      this.#backlog.push(bytes.slice(start, end));
+      return;
+    }
+    try {
+      this.#read(bytes, start, end, now);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.close('protocol');
+    }
+    this.#torrent?.afterRead(this, now);
+    this.#context.afterRead(now);
+  }
+
+  #read(bytes: Uint8Array, start: number, end: number, now: number): void {
+    if (this.session !== undefined) return this.session.receive(bytes, start, end, now);
+    const at = this.#handshake.push(bytes, start, end);
+    if (
+      this.#torrent === undefined &&
+      this.#handshake.infohash !== undefined &&
+      !this.#identify(this.#handshake.infohash)
+    ) {
+      if (at < end) this.#backlog.push(bytes.slice(at, end));
+      return;
+    }
+    if (this.#handshake.isComplete) this.#establish(bytes, at, end, now);
+  }
+
+  /** Finds the torrent that an incoming peer names, or waits for main to say. @returns whether it is known */
+  #identify(infohash: Uint8Array): boolean {
+    const torrent = this.#context.torrentOf(infohash);
+    if (torrent?.isReady) {
+      this.#torrent = torrent;
+      torrent.add(this);
+      this.#context.onNamed(this);
+      this.#sendHandshake(torrent);
+      return true;
+    }
+    this.#parked = true;
+    this.#socket?.pause();
+    this.#deadline = this.#context.now() + this.#context.options.parkMs;
+    this.#context.onParked(this, infohash);
+    return false;
+  }
+
+  /** Main has added the torrent this connection waits for. */
+  unpark(): void {
+    if (this.#closed || !this.#parked) return;
+    this.#parked = false;
+    this.#deadline = this.#context.now() + this.#context.options.handshakeTimeoutMs;
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    const infohash = this.#handshake.infohash!;
+    if (!this.#identify(infohash)) return;
+    if (backlog.length === 0) backlog.push(new Uint8Array(0));
+    for (const chunk of backlog) this.onBytes(chunk, 0, chunk.length);
+    this.#socket?.resume();
+  }
+
+  #establish(bytes: Uint8Array, start: number, end: number, now: number): void {
+    const torrent = this.#torrent!;
+    const { infohash, peerId } = this.#handshake;
+    if (!equal(infohash!, torrent.infohash)) return this.close('infohash');
+    if (equal(peerId!, torrent.peerId)) return this.close('self');
+    this.peerId = peerId!;
+    this.session = new PeerSession(this.peer, torrent, this, this.#context.options, now);
+    torrent.onConnected(this);
+    this.session.start();
+    if (start < end) this.session.receive(bytes, start, end, now);
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.#sentAt = this.#context.now();
+    this.#socket?.write(bytes);
+  }
+
+  serve(): void {
+    this.#torrent?.serve(this);
+  }
+
+  onTick(now: number): void {
+    const { idleTimeoutMs, keepAliveMs } = this.#context.options;
+    if (this.session === undefined) {
+      if (now >= this.#deadline) this.close('timeout');
+      return;
+    }
+    if (now - this.#receivedAt >= idleTimeoutMs) return this.close('timeout');
+    if (now - this.#sentAt >= keepAliveMs) this.send(KEEP_ALIVE);
+    this.session.onTick(now);
+  }
+
+  close(reason: DisconnectReason): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.session?.onClose();
+    this.#socket?.destroy();
+    this.#backlog = [];
+    this.#context.onClosed(this, reason);
+  }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}

@@ -1,0 +1,356 @@
+/**
+ * One torrent in one group: its connections, its leases, and the conversation with main about both. Blocks come in through
+ * the sessions; verified pieces, wants and statistics go out as messages.
+ */
+import type { DisconnectReason, LeaseGrant, ToGroup, TorrentStats, VerifiedLease } from '../src/messages.js';
+import { encodeHaves } from '../src/protocol/wire.js';
+import { FileStore } from '../src/storage/files.js';
+import { Bitfield } from '../src/torrent/bitfield.js';
+import { Geometry, type PieceIndex } from '../src/torrent/geometry.js';
+import { LeaseTable } from '../src/torrent/lease-table.js';
+import type { PeerSession, SessionTorrent } from '../src/torrent/peer-session.js';
+import { PieceBuffer } from '../src/torrent/piece-buffer.js';
+import { type GroupSection, SharedMemory } from '../src/torrent/shared-memory.js';
+import type { Connection } from './connection.js';
+import type { GroupContext } from './context.js';
+import { hashPiece } from './hash.js';
+import { Uploader } from './upload.js';
+import { WantGauge } from './want-gauge.js';
+
+type MetainfoMessage = Extract<ToGroup, { type: 'metainfo' }>;
+
+/** What is only there once the metainfo is. */
+interface Content {
+  readonly geometry: Geometry;
+  readonly have: Bitfield;
+  readonly needs: Bitfield;
+  readonly full: Bitfield;
+  readonly hashes: Uint8Array;
+  readonly section: GroupSection;
+  readonly uploader: Uploader;
+  readonly gauge: WantGauge;
+}
+
+export class GroupTorrent implements SessionTorrent {
+  readonly key: number;
+  readonly infohash: Uint8Array;
+  readonly peerId: Uint8Array;
+  readonly leases = new LeaseTable();
+  readonly #context: GroupContext;
+  /** Every connection, in handshake or established. */
+  readonly #connections = new Set<Connection>();
+  #content: Content | undefined;
+  /** Completed in this read callback; posted together. */
+  #verified: VerifiedLease[] = [];
+  /** Pieces being hashed across turns of the loop. */
+  #hashing = 0;
+  #removed: DisconnectReason | undefined;
+  #downloaded = 0;
+  #uploaded = 0;
+  #wasted = 0;
+  #reportedPeers = 0;
+
+  constructor(context: GroupContext, { torrent, infohash, peerId }: Extract<ToGroup, { type: 'addTorrent' }>) {
+    this.#context = context;
+    this.key = torrent;
+    this.infohash = infohash;
+    this.peerId = peerId;
+  }
+
+  /** Whether connections can be established: the metainfo is known and the torrent not on its way out. */
+  get isReady(): boolean {
+    return this.#content !== undefined && this.#removed === undefined;
+  }
+
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections;
+  }
+
+  get geometry(): Geometry {
+    return this.#ready.geometry;
+  }
+
+  get have(): Bitfield {
+    return this.#ready.have;
+  }
+
+  get needs(): Bitfield {
+    return this.#ready.needs;
+  }
+
+  get full(): Bitfield {
+    return this.#ready.full;
+  }
+
+  get #ready(): Content {
+    if (this.#content === undefined) throw new Error(`torrent ${this.key} is used before its metainfo`);
+    return this.#content;
+  }
+
+  onMetainfo(message: MetainfoMessage): void {
+    const geometry = new Geometry(message.geometry);
+    const count = geometry.pieceCount;
+    const have = Bitfield.fromWire(message.have, count);
+    const needs = Bitfield.fromWire(message.wanted, count);
+    if (have === undefined || needs === undefined) throw new Error(`bitsets of torrent ${this.key} do not fit`);
+    for (const piece of have) needs.clear(piece);
+    const memory = new SharedMemory(message.shared, count);
+    const section = memory.section(this.#context.group);
+    const { options, openFiles } = this.#context;
+    const store = new FileStore({ root: message.root, files: message.files, openFiles, readonly: true });
+    this.#content = {
+      geometry,
+      have,
+      needs,
+      full: Bitfield.full(count),
+      hashes: memory.hashes,
+      section,
+      uploader: new Uploader(store, geometry, options, {
+        onSent: (session, bytes) => this.#onSent(session, bytes),
+        onFailed: (text) => this.#context.post({ type: 'readFailed', torrent: this.key, message: text }),
+      }),
+      gauge: new WantGauge(geometry, section, options),
+    };
+  }
+
+  /** A connection was dialled or accepted for this torrent. */
+  add(connection: Connection): void {
+    this.#connections.add(connection);
+  }
+
+  /** The handshake is done. */
+  onConnected(connection: Connection): void {
+    this.#connections.add(connection);
+    const { peer, host, port, incoming, peerId } = connection;
+    this.#context.post({ type: 'connected', torrent: this.key, peer, host, port, incoming, peerId: peerId! });
+  }
+
+  onClosed(connection: Connection, reason: DisconnectReason): void {
+    this.#connections.delete(connection);
+    const { session, peer, host, port, incoming } = connection;
+    if (session !== undefined) {
+      const { downloaded, uploaded } = session;
+      this.#count(session.has, -1, session.isSeed);
+      this.#assignSlots();
+      this.#context.post({ type: 'disconnected', torrent: this.key, peer, reason, downloaded, uploaded });
+      if (this.#removed === undefined) this.#fillAll();
+    } else if (!incoming) {
+      this.#context.post({ type: 'connectFailed', torrent: this.key, host, port, reason });
+    }
+  }
+
+  grant(grants: readonly LeaseGrant[], now: number): void {
+    const { gauge, geometry } = this.#ready;
+    gauge.onGrant(grants.length);
+    for (const { lease, piece, buffer, present } of grants) {
+      this.leases.add(new PieceBuffer(lease, piece, geometry, buffer, now, present));
+    }
+    this.#fillAll();
+    for (const { piece } of grants) {
+      const lease = this.leases.get(piece);
+      if (this.#removed !== undefined && lease !== undefined) this.#giveBack(lease);
+      // A spilled piece can come complete: it is still hashed as a whole.
+      else if (lease?.isComplete) this.#hash(lease);
+    }
+    this.flush(now);
+  }
+
+  recall(number: number): void {
+    for (const lease of this.leases) if (lease.lease === number) return this.#giveBack(lease);
+  }
+
+  /** Pieces that are on disk: serve and announce them; with the last one, seeds have nothing for us nor we for them. */
+  onHave(pieces: readonly PieceIndex[]): void {
+    const { have, needs } = this.#ready;
+    for (const piece of pieces) {
+      have.set(piece);
+      needs.clear(piece);
+    }
+    const encoded = encodeHaves(pieces);
+    for (const connection of [...this.#connections]) {
+      const { session } = connection;
+      if (session === undefined) continue;
+      session.sendHaves(pieces, encoded);
+      if (needs.count > 0) continue;
+      session.updateInterest();
+      if (session.isSeed && have.isFull) connection.close('both-seeds');
+    }
+  }
+
+  onPeerPieces(session: PeerSession, before: Bitfield): void {
+    this.#count(before, -1, before.isFull);
+    this.#count(session.has, 1, session.isSeed);
+  }
+
+  onPeerPiece(session: PeerSession, piece: PieceIndex): void {
+    const { section } = this.#ready;
+    section.availability[piece]!++;
+    section.touch();
+    if (!session.isSeed) return;
+    // It has become a seed: from the counts of its pieces to the count of seeds.
+    this.#count(session.has, -1, false);
+    this.#count(session.has, 1, true);
+  }
+
+  onPeerInterest(session: PeerSession): void {
+    if (!session.peerInterested) session.choke();
+    this.#assignSlots();
+  }
+
+  onBlock(lease: PieceBuffer, bytes: number): void {
+    this.#downloaded += bytes;
+    if (lease.isComplete) this.#hash(lease);
+  }
+
+  onWaste(bytes: number): void {
+    this.#wasted += bytes;
+  }
+
+  /** After the bytes of one read: one write for all new requests, one message for all finished pieces. */
+  afterRead(connection: Connection, now: number): void {
+    const { session } = connection;
+    if (session === undefined) return;
+    if (session.isSeed && this.have.isFull) return connection.close('both-seeds');
+    session.fill(now);
+    this.flush(now, session.shortage > 0);
+  }
+
+  serve(connection: Connection): void {
+    const { session } = connection;
+    if (session !== undefined && !session.amChoking) this.#ready.uploader.pump(session, connection);
+  }
+
+  /** Sends what has finished, and asks main for more when work runs out, which `short` says of the peer just read from. */
+  flush(now: number, short = true): void {
+    if (this.#verified.length > 0) {
+      const leases = this.#verified;
+      this.#verified = [];
+      this.#context.post({ type: 'verified', torrent: this.key, leases });
+    }
+    if (this.#content === undefined || this.#removed !== undefined) return;
+    const want = this.#content.gauge.measure(this.#sessions(), this.leases, short, this.#downloaded, now);
+    if (want !== undefined) this.#context.post({ type: 'want', torrent: this.key, ...want });
+  }
+
+  onTick(now: number): void {
+    for (const connection of [...this.#connections]) connection.onTick(now);
+    if (!this.isReady) return;
+    this.#returnIdle(now);
+    this.#fillAll();
+    this.flush(now);
+  }
+
+  /** What happened since the last call; `undefined` when nothing did. */
+  stats(): TorrentStats | undefined {
+    let peers = 0;
+    let active = 0;
+    for (const session of this.#sessions()) {
+      peers++;
+      if (session.recent > 0) active++;
+      session.recent = 0;
+    }
+    const [downloaded, uploaded, wasted] = [this.#downloaded, this.#uploaded, this.#wasted];
+    if (downloaded + uploaded + wasted === 0 && peers === this.#reportedPeers) return undefined;
+    this.#reportedPeers = peers;
+    this.#content?.gauge.onReset(downloaded);
+    this.#downloaded = this.#uploaded = this.#wasted = 0;
+    return { torrent: this.key, downloaded, uploaded, wasted, peers, active };
+  }
+
+  /** Closes everything and gives every buffer back; `removed` follows the last one. */
+  remove(reason: DisconnectReason): void {
+    this.#removed = reason;
+    for (const connection of [...this.#connections]) connection.close(reason);
+    for (const lease of [...this.leases]) this.#giveBack(lease);
+    this.#content?.uploader.close();
+    this.#finishRemoval();
+  }
+
+  #finishRemoval(): void {
+    if (this.#removed === undefined || this.#hashing > 0) return;
+    this.flush(this.#context.now());
+    this.#context.post({ type: 'removed', torrent: this.key });
+  }
+
+  *#sessions(): IterableIterator<PeerSession> {
+    for (const { session } of this.#connections) if (session !== undefined) yield session;
+  }
+
+  /** New work, or blocks given up elsewhere: every peer with room may take some. */
+  #fillAll(): void {
+    if (this.#content === undefined) return;
+    const now = this.#context.now();
+    for (const session of this.#sessions()) if (this.leases.missingBlocks > 0) session.fill(now);
+  }
+
+  #hash(lease: PieceBuffer): void {
+    this.leases.remove(lease);
+    this.#hashing++;
+    hashPiece(lease.bytes, (digest) => {
+      this.#hashing--;
+      const expected = this.#ready.hashes.subarray(lease.piece * 20, lease.piece * 20 + 20);
+      if (Buffer.compare(digest, expected) === 0) {
+        const { lease: number, piece, buffer } = lease;
+        this.#verified.push({ lease: number, piece, buffer });
+      } else {
+        this.#onCorrupt(lease);
+      }
+      this.#finishRemoval();
+    });
+  }
+
+  #onCorrupt({ lease, piece, buffer, bytes, givers }: PieceBuffer): void {
+    this.#downloaded = Math.max(0, this.#downloaded - bytes.length);
+    this.#wasted += bytes.length;
+    this.#context.post({ type: 'corrupt', torrent: this.key, lease, piece, buffer, peers: givers() });
+  }
+
+  #giveBack(lease: PieceBuffer): void {
+    this.leases.remove(lease);
+    const { lease: number, piece, buffer } = lease;
+    const present = lease.presence();
+    this.#context.post({ type: 'returned', torrent: this.key, lease: number, piece, buffer, present });
+  }
+
+  /** Leases that nobody here can go on with, and those without progress, are somebody else's to finish. */
+  #returnIdle(now: number): void {
+    for (const lease of [...this.leases]) {
+      const idle = now - lease.progressAt;
+      if (idle < this.#context.options.tickMs) continue;
+      if (idle >= this.#context.options.leaseIdleMs || !this.#canProgress(lease)) this.#giveBack(lease);
+    }
+  }
+
+  #canProgress(lease: PieceBuffer): boolean {
+    for (const session of this.#sessions()) if (session.canRequest && session.has.has(lease.piece)) return true;
+    return false;
+  }
+
+  /** Adds a peer's pieces to the group's availability, or takes them out. */
+  #count(has: Bitfield, by: 1 | -1, isSeed: boolean): void {
+    const { section } = this.#ready;
+    if (isSeed) {
+      section.seeds += by;
+      return;
+    }
+    for (const piece of has) section.availability[piece]! += by;
+    section.touch();
+  }
+
+  /** The first interested peers are unchoked, as many as there are slots; who is left over gets the next free one. */
+  #assignSlots(): void {
+    let free = this.#context.options.uploadSlots;
+    for (const session of this.#sessions()) if (!session.amChoking) free--;
+    for (const session of this.#sessions()) {
+      if (free <= 0) return;
+      if (!session.peerInterested || !session.amChoking) continue;
+      session.unchoke();
+      free--;
+    }
+  }
+
+  #onSent(session: PeerSession, bytes: number): void {
+    session.uploaded += bytes;
+    this.#uploaded += bytes;
+  }
+}

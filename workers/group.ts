@@ -1,0 +1,227 @@
+/**
+ * A peer group: the sockets of any number of torrents on one thread, driven by messages on a port. It takes a port, not a
+ * thread: tests and profilers run it beside main over a `MessageChannel`.
+ *
+ * It never writes payload to disk, never chooses a piece and never talks to a tracker.
+ */
+import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { type DisconnectReason, type FromGroup, type GroupStart, post, type ToGroup } from '../src/messages.js';
+import type { Options } from '../src/options.js';
+import { canonicalIp } from '../src/protocol/address.js';
+import { OpenFiles } from '../src/storage/open-files.js';
+import { Connection } from './connection.js';
+import type { GroupContext } from './context.js';
+import { GroupTorrent } from './group-torrent.js';
+
+/** Bytes read from a socket at once; all sockets of the thread share the buffer. */
+const SCRATCH_BYTES = 64 * 1024;
+
+/** Runs until main says `stop` or closes the port. */
+export function runGroup(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }): Promise<void> {
+  return new Promise((resolve) => {
+    const group = new Group(start, resolve);
+    start.port.on('message', (message: ToGroup) => group.onMessage(message));
+    start.port.on('close', () => group.stop());
+  });
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+
+class Group implements GroupContext {
+  readonly options: Options;
+  readonly group: number;
+  readonly openFiles: OpenFiles;
+  readonly #port: MessagePort;
+  readonly #onStopped: () => void;
+  readonly #torrents = new Map<number, GroupTorrent>();
+  readonly #byInfohash = new Map<string, GroupTorrent>();
+  /** Incoming connections that have not named a torrent of ours yet. */
+  readonly #strangers = new Set<Connection>();
+  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  readonly #bind: string | undefined;
+  readonly #timer: NodeJS.Timeout;
+  #server: Server | undefined;
+  #peers = 0;
+  #drainAt = 0;
+  #stopped = false;
+
+  constructor(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }, onStopped: () => void) {
+    this.options = start.options;
+    this.group = start.group;
+    this.openFiles = new OpenFiles(start.options.openFiles);
+    this.#bind = start.bind;
+    this.#port = start.port;
+    this.#onStopped = onStopped;
+    this.#timer = setInterval(() => this.#onTick(), this.options.tickMs);
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  nextPeer(): number {
+    return ++this.#peers;
+  }
+
+  post(message: FromGroup): void {
+    if (!this.#stopped) post(this.#port, message);
+  }
+
+  torrentOf(infohash: Uint8Array): GroupTorrent | undefined {
+    return this.#byInfohash.get(hex(infohash));
+  }
+
+  onMessage(message: ToGroup): void {
+    const now = this.now();
+    this.#drainAt = now + this.options.doorbellMs;
+    switch (message.type) {
+      case 'listen':
+        return this.#listen(message.port);
+      case 'addTorrent':
+        return this.#add(new GroupTorrent(this, message));
+      case 'metainfo':
+        this.#torrents.get(message.torrent)?.onMetainfo(message);
+        return this.#unpark();
+      case 'removeTorrent':
+        return this.#remove(message.torrent, message.reason);
+      case 'connect':
+        return this.#dial(message.torrent, message.host, message.port);
+      case 'drop':
+        return this.#drop(message.peers, message.reason);
+      case 'lease':
+        return this.#torrents.get(message.torrent)?.grant(message.leases, now);
+      case 'recall':
+        return this.#torrents.get(message.torrent)?.recall(message.lease);
+      case 'have':
+        return this.#torrents.get(message.torrent)?.onHave(message.pieces);
+      case 'refuse':
+        return this.#refuse(hex(message.infohash));
+      case 'stop':
+        return this.stop();
+    }
+  }
+
+  /** At the end of a read: a saturated loop serves sockets first and would see the port late. */
+  afterRead(now: number): void {
+    if (now < this.#drainAt) return;
+    this.#drainAt = now + this.options.doorbellMs;
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port) as { message: ToGroup } | undefined;
+      if (received === undefined || this.#stopped) return;
+      this.onMessage(received.message);
+    }
+  }
+
+  onNamed(connection: Connection): void {
+    this.#strangers.delete(connection);
+  }
+
+  onParked(connection: Connection, infohash: Uint8Array): void {
+    this.#strangers.add(connection);
+    this.post({ type: 'incoming', infohash });
+  }
+
+  onClosed(connection: Connection, reason: DisconnectReason): void {
+    this.#strangers.delete(connection);
+    connection.torrent?.onClosed(connection, reason);
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    for (const connection of [...this.#strangers]) connection.close('stopped');
+    for (const torrent of this.#torrents.values()) torrent.remove('stopped');
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    this.#server?.close();
+    this.#port.close();
+    this.#onStopped();
+  }
+
+  #add(torrent: GroupTorrent): void {
+    this.#torrents.set(torrent.key, torrent);
+    this.#byInfohash.set(hex(torrent.infohash), torrent);
+  }
+
+  #remove(key: number, reason: DisconnectReason): void {
+    const torrent = this.#torrents.get(key);
+    if (torrent === undefined) return this.post({ type: 'removed', torrent: key });
+    this.#torrents.delete(key);
+    this.#byInfohash.delete(hex(torrent.infohash));
+    torrent.remove(reason);
+  }
+
+  #dial(key: number, host: string, port: number): void {
+    const torrent = this.#torrents.get(key);
+    if (torrent === undefined) return;
+    const connection = new Connection(this, torrent, host, port);
+    torrent.add(connection);
+    const onread = {
+      buffer: this.#scratch,
+      callback: (length: number, bytes: Uint8Array): boolean => {
+        connection.onBytes(bytes, 0, length);
+        return true;
+      },
+    };
+    connection.attach(
+      netConnect({ host, port, onread, ...(this.#bind === undefined ? {} : { localAddress: this.#bind }) }),
+    );
+  }
+
+  #listen(port: number): void {
+    const server = createServer((socket) => this.#accept(socket));
+    server.maxConnections = this.options.maxPeers;
+    server.once('error', (error) => this.post({ type: 'listenFailed', message: error.message }));
+    server.listen({ port, ...(this.#bind === undefined ? {} : { host: this.#bind }) }, () => {
+      const address = server.address();
+      if (address !== null && typeof address === 'object') this.post({ type: 'listening', port: address.port });
+    });
+    this.#server = server;
+  }
+
+  #accept(socket: Socket): void {
+    const remoteAddress = canonicalIp(socket.remoteAddress ?? '');
+    const { remotePort } = socket;
+    if (remoteAddress === undefined || remotePort === undefined || this.#stopped) {
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(this, undefined, remoteAddress, remotePort);
+    this.#strangers.add(connection);
+    connection.attach(socket);
+  }
+
+  /** Connections that waited for a torrent may find it now. */
+  #unpark(): void {
+    for (const connection of [...this.#strangers]) {
+      if (connection.parkedFor !== undefined && this.torrentOf(connection.parkedFor)?.isReady) connection.unpark();
+    }
+  }
+
+  #refuse(infohash: string): void {
+    for (const connection of [...this.#strangers]) {
+      if (connection.parkedFor !== undefined && hex(connection.parkedFor) === infohash)
+        connection.close('refused-torrent');
+    }
+  }
+
+  #drop(peers: readonly number[], reason: DisconnectReason): void {
+    const doomed = new Set(peers);
+    for (const torrent of this.#torrents.values()) {
+      for (const connection of [...torrent.connections]) if (doomed.has(connection.peer)) connection.close(reason);
+    }
+  }
+
+  #onTick(): void {
+    const now = this.now();
+    for (const connection of [...this.#strangers]) connection.onTick(now);
+    const stats = [];
+    for (const torrent of this.#torrents.values()) {
+      torrent.onTick(now);
+      const changed = torrent.stats();
+      if (changed !== undefined) stats.push(changed);
+    }
+    if (stats.length > 0) this.post({ type: 'stats', torrents: stats });
+  }
+}

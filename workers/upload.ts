@@ -1,0 +1,82 @@
+/**
+ * Serving blocks (BEP 3): reads what a peer asked for from disk and sends it. Requests that continue one another are one
+ * read and one write; what is read but not sent is bounded per peer, so that a slow peer costs a little memory and no more.
+ */
+import type { Options } from '../src/options.js';
+import { BLOCK_HEADER_LENGTH, writeBlockHeader } from '../src/protocol/wire.js';
+import type { FileStore } from '../src/storage/files.js';
+import type { Geometry } from '../src/torrent/geometry.js';
+import type { PeerSession } from '../src/torrent/peer-session.js';
+import type { UploadRequest } from '../src/torrent/upload-queue.js';
+import type { Connection } from './connection.js';
+
+export interface UploadEvents {
+  onSent(session: PeerSession, bytes: number): void;
+  /** A read failed: the files changed under our feet. Reported once. */
+  onFailed(message: string): void;
+}
+
+export class Uploader {
+  readonly #store: FileStore;
+  readonly #geometry: Geometry;
+  readonly #options: Options;
+  readonly #events: UploadEvents;
+  /** Peers a read is under way for: one each, so that answers keep their order. */
+  readonly #reading = new Set<PeerSession>();
+  #failed = false;
+  #closed = false;
+
+  /** @param store the torrent's files, for reading */
+  constructor(store: FileStore, geometry: Geometry, options: Options, events: UploadEvents) {
+    this.#store = store;
+    this.#geometry = geometry;
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** Goes on with a peer's queue while its connection takes more. */
+  pump(session: PeerSession, connection: Connection): void {
+    if (this.#closed || this.#failed || this.#reading.has(session)) return;
+    if (connection.unsentBytes >= this.#options.uploadBufferBytes) return;
+    const run = session.uploads.takeRun(this.#options.uploadReadBytes);
+    if (run.length === 0) return;
+    this.#reading.add(session);
+    this.#read(run)
+      .then((answer) => {
+        this.#reading.delete(session);
+        if (connection.isClosed || session.amChoking) return;
+        connection.send(answer);
+        this.#events.onSent(session, answer.length - run.length * BLOCK_HEADER_LENGTH);
+        this.pump(session, connection);
+      })
+      .catch((error: Error) => {
+        this.#reading.delete(session);
+        if (this.#closed || this.#failed) return;
+        this.#failed = true;
+        this.#events.onFailed(error.message);
+      });
+  }
+
+  close(): void {
+    this.#closed = true;
+    // Waits for reads under way by itself; a failure to close a read-only descriptor loses nothing.
+    this.#store.close().catch(() => {});
+  }
+
+  /** The `piece` messages that answer a run, headers and payload in one buffer. */
+  async #read(run: readonly UploadRequest[]): Promise<Uint8Array> {
+    const payload = run.reduce((sum, { length }) => sum + length, 0);
+    const bytes = Buffer.allocUnsafe(payload + run.length * BLOCK_HEADER_LENGTH);
+    const views: Uint8Array[] = [];
+    let at = 0;
+    for (const { piece, begin, length } of run) {
+      writeBlockHeader(bytes, at, piece, begin, length);
+      at += BLOCK_HEADER_LENGTH;
+      views.push(bytes.subarray(at, at + length));
+      at += length;
+    }
+    const { piece, begin } = run[0]!;
+    await this.#store.readInto(this.#geometry.offsetOf(piece) + begin, views);
+    return bytes;
+  }
+}
