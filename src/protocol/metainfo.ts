@@ -1,19 +1,45 @@
-/** placeholder replaced by the metainfo work; the types are the contract. */
+/**
+ * Metainfo: the bytes of a `.torrent` -> a checked record (BEP 3, 12, 27, 47). Not here: where its files go on disk, web
+ * seeds (BEP 19), DHT nodes (BEP 5) and the v2 half of a hybrid torrent (BEP 52), which are ignored.
+ */
+import { createHash } from 'node:crypto';
+import { messageOf, SpateError } from '../errors.js';
+import {
+  asBytes,
+  asDict,
+  asInteger,
+  asList,
+  asText,
+  BENCODE_LIMITS,
+  type BencodeDict,
+  type BencodeLimits,
+  type BencodeList,
+  type BencodeValue,
+  type DecodedPrefix,
+  decodePrefix,
+} from './bencode.js';
+import { distinctPaths, safeElement } from './paths.js';
+
 /** One file of a torrent, in torrent order. */
 export interface MetainfoFile {
-  /** Safe relative path below the download folder, one element per folder; the torrent's name is the first element of a multi-file torrent. */
+  /**
+   * Safe relative path below the download folder, one element per folder; the torrent's name is the first element of a
+   * multi-file torrent. No two files have the same path, even where case does not count. Empty for a pad file.
+   */
   readonly path: readonly string[];
   /** Bytes. */
   readonly length: number;
   /** Offset in the torrent of its first byte. */
   readonly offset: number;
+  /** Zeros between files (BEP 47): its bytes are hashed and served as any, never written. */
+  readonly pad: boolean;
 }
 
 /** What a `.torrent` says (BEP 3), checked: whoever holds one may trust every number in it. */
 export interface Metainfo {
   /** SHA-1 of the raw bytes of `info`, 20 bytes. */
   readonly infohash: Uint8Array;
-  /** The raw bytes of `info`. */
+  /** The raw bytes of `info`, a copy. */
   readonly info: Uint8Array;
   /** Safe name: of the file, or of the folder of a multi-file torrent. */
   readonly name: string;
@@ -24,10 +50,206 @@ export interface Metainfo {
   readonly pieceHashes: Uint8Array;
   readonly files: readonly MetainfoFile[];
   readonly private: boolean;
-  /** Announce URLs by tier (BEP 12), as the torrent lists them. */
+  /** Announce URLs by tier (BEP 12), as the torrent lists them: http, https and udp, each URL once, no empty tier. */
   readonly trackers: readonly (readonly string[])[];
+  /** Free text as it stands, control characters included; so is `createdBy`. */
   readonly comment?: string;
   readonly createdBy?: string;
   /** Seconds since 1970. */
   readonly creationDate?: number;
+}
+
+/** Room for half a million files, or 6 million pieces. At worst, hostile bytes cost 1.5 GiB of memory for some seconds. */
+const LIMITS: BencodeLimits = { ...BENCODE_LIMITS, maxBytes: 128 * 1_048_576, maxTokens: 5_000_000 };
+const MAX_FILES = 500_000;
+/** The longest seen by libtorrent, in bytes. A piece is held in memory as a whole. */
+export const MAX_PIECE_LENGTH = 512 * 1_048_576;
+/** More than any torrent names; each costs a look-up and a request. */
+const MAX_TRACKERS = 1000;
+const HASH_LENGTH = 20;
+
+/**
+ * Reads a `.torrent`. Junk in a field that is not needed is as good as its absence.
+ * @throws SpateError INVALID_TORRENT, one line that names the field, what was expected and what was found
+ */
+export function parseMetainfo(bytes: Uint8Array): Metainfo {
+  const { root, spans } = readRoot(bytes);
+  const info = asDict(root.get('info')) ?? invalid('info', 'a dictionary', root.get('info'));
+  const span = spans.get('info')!;
+  const rawInfo = new Uint8Array(bytes.subarray(span.start, span.end));
+
+  const pieces = piecesOf(info);
+  const pieceLength = integer(info, 'info', 'piece length', 1, MAX_PIECE_LENGTH);
+  const name = nameOf(info);
+  const files = filesOf(info, name);
+  const last = files.at(-1)!;
+  const length = last.offset + last.length;
+
+  const pieceCount = Math.ceil(length / pieceLength);
+  if (pieces.length !== pieceCount * HASH_LENGTH) {
+    invalid('info.pieces', `${HASH_LENGTH} bytes for each of ${pieceCount} pieces`, `${pieces.length} bytes`);
+  }
+
+  const comment = asText(root.get('comment.utf-8')) ?? asText(root.get('comment'));
+  const createdBy = asText(root.get('created by'));
+  const creationDate = asInteger(root.get('creation date')) ?? -1;
+  return {
+    infohash: new Uint8Array(createHash('sha1').update(rawInfo).digest()),
+    info: rawInfo,
+    name,
+    length,
+    pieceLength,
+    pieceHashes: pieces,
+    files,
+    // BEP 27 says 1. Any other number but 0 is taken for it too: to leak a private torrent is the worse mistake.
+    private: (asInteger(info.get('private')) ?? 0) !== 0,
+    trackers: trackersOf(root),
+    ...(comment !== undefined && { comment }),
+    ...(createdBy !== undefined && { createdBy }),
+    ...(creationDate >= 0 && { creationDate }),
+  };
+}
+
+function readRoot(bytes: Uint8Array): { readonly root: BencodeDict; readonly spans: DecodedPrefix['spans'] } {
+  if (bytes.length > LIMITS.maxBytes) {
+    throw new SpateError(
+      'INVALID_TORRENT',
+      `not a torrent: expected at most ${LIMITS.maxBytes} bytes, found ${bytes.length}`,
+    );
+  }
+  if (bytes[0] !== 0x64) throw new SpateError('INVALID_TORRENT', `not a torrent: ${opening(bytes)}`);
+  let decoded: DecodedPrefix;
+  try {
+    decoded = decodePrefix(bytes, LIMITS);
+  } catch (error) {
+    throw new SpateError('INVALID_TORRENT', `invalid torrent: ${messageOf(error)}`, { cause: error });
+  }
+  const { value, consumed, spans } = decoded;
+  if (consumed < bytes.length) {
+    const found = `${bytes.length - consumed} more bytes`;
+    throw new SpateError('INVALID_TORRENT', `invalid torrent: expected its end at byte ${consumed}, found ${found}`);
+  }
+  return { root: asDict(value)!, spans };
+}
+
+/** How bytes that are no dictionary begin, and what that suggests. */
+function opening(bytes: Uint8Array): string {
+  if (bytes.length === 0) return 'expected a dictionary, found no bytes at all';
+  const head = Buffer.from(bytes.subarray(0, 16));
+  const word = /^[!-~]*/.exec(head.toString('latin1'))![0];
+  if (word === '') return `starts with 0x${head.subarray(0, 4).toString('hex')}`;
+  if (word.startsWith('magnet:')) return `starts with \`${word}\`; give a magnet link as the source, not in a file`;
+  return `starts with \`${word}\`${word.startsWith('<') ? '; it looks like a web page' : ''}`;
+}
+
+/** The piece hashes, not yet counted. */
+function piecesOf(info: BencodeDict): Uint8Array {
+  const pieces = info.get('pieces');
+  if (pieces === undefined && (info.has('file tree') || (asInteger(info.get('meta version')) ?? 1) > 1)) {
+    throw new SpateError(
+      'INVALID_TORRENT',
+      'BitTorrent v2 only, not supported: expected v1 piece hashes in `info.pieces`, found nothing',
+    );
+  }
+  return asBytes(pieces) ?? invalid('info.pieces', 'a string', pieces);
+}
+
+/** `name.utf-8` where an old client wrote `name` in its own character set. */
+function nameOf(info: BencodeDict): string {
+  const utf8 = asText(info.get('name.utf-8'));
+  if (utf8) return safeElement(utf8, 'info.name.utf-8');
+  return safeElement(asText(info.get('name')) ?? invalid('info.name', 'a string', info.get('name')), 'info.name');
+}
+
+/** At least one file. */
+function filesOf(info: BencodeDict, name: string): readonly MetainfoFile[] {
+  const list = info.get('files');
+  if (list === undefined) {
+    if (!info.has('length')) invalid('info', '`length` or `files`', 'neither');
+    const length = integer(info, 'info', 'length', 0, Number.MAX_SAFE_INTEGER);
+    return [{ path: [name], length, offset: 0, pad: false }];
+  }
+  // BEP 3 allows one of them. Clients disagree on which counts, and so on what the data are.
+  if (info.has('length')) invalid('info', '`length` or `files`', 'both');
+  const entries = asList(list) ?? invalid('info.files', 'a list', list);
+  if (entries.length === 0 || entries.length > MAX_FILES) {
+    invalid('info.files', `1 to ${MAX_FILES} files`, `${entries.length}`);
+  }
+  return withDistinctPaths(listedFiles(entries, name));
+}
+
+/** The files as they are listed; their paths may collide. */
+function listedFiles(entries: BencodeList, name: string): MetainfoFile[] {
+  let offset = 0;
+  return entries.map((entry, i) => {
+    const field = `info.files[${i}]`;
+    const file = asDict(entry) ?? invalid(field, 'a dictionary', entry);
+    const attr = asText(file.get('attr')) ?? '';
+    // BEP 47: a symlink has no bytes and need not say so. It is made an empty file: links are not followed, nor created.
+    const bare = attr.includes('l') && !file.has('length');
+    const length = bare ? 0 : integer(file, field, 'length', 0, Number.MAX_SAFE_INTEGER);
+    if (length > Number.MAX_SAFE_INTEGER - offset) invalid('info.files', 'at most 2^53 - 1 bytes in all', 'more');
+    const pad = attr.includes('p');
+    const listed = { path: pad ? [] : [name, ...pathOf(file, field)], length, offset, pad };
+    offset += length;
+    return listed;
+  });
+}
+
+function pathOf(file: BencodeDict, field: string): string[] {
+  const key = asList(file.get('path.utf-8')) === undefined ? 'path' : 'path.utf-8';
+  const path = asList(file.get(key)) ?? invalid(`${field}.path`, 'a list', file.get(key));
+  if (path.length === 0) invalid(`${field}.${key}`, 'at least one name', 'none');
+  return path.map((element, i) => {
+    const at = `${field}.${key}[${i}]`;
+    return safeElement(asText(element) ?? invalid(at, 'a string', element), at);
+  });
+}
+
+function withDistinctPaths(files: readonly MetainfoFile[]): readonly MetainfoFile[] {
+  const paths = distinctPaths(files.filter(({ pad }) => !pad).map(({ path }) => path)).values();
+  return files.map((file) => (file.pad ? file : { ...file, path: paths.next().value! }));
+}
+
+/** BEP 12: `announce-list` overrides `announce`, unless nothing in it is of use. */
+function trackersOf(root: BencodeDict): string[][] {
+  const seen = new Set<string>();
+  const usable = (tiers: BencodeList): string[][] =>
+    tiers
+      .map((tier) =>
+        // Some torrents list URLs where tiers should be.
+        (asList(tier) ?? [tier]).flatMap((entry) => {
+          const url = asText(entry)?.trim() ?? '';
+          if (seen.size === MAX_TRACKERS || seen.has(url) || !isTrackerUrl(url)) return [];
+          seen.add(url);
+          return [url];
+        }),
+      )
+      .filter((tier) => tier.length > 0);
+  const listed = usable(asList(root.get('announce-list')) ?? []);
+  return listed.length > 0 ? listed : usable([root.get('announce') ?? []]);
+}
+
+/** No white space or control inside: URLs are shown, and end up in a request line. */
+function isTrackerUrl(text: string): boolean {
+  return /^(?:https?|udp):\/\/[^\s\p{C}]+$/iu.test(text) && URL.canParse(text);
+}
+
+function integer(dict: BencodeDict, field: string, key: string, min: number, max: number): number {
+  const value = asInteger(dict.get(key));
+  if (value !== undefined && value >= min && value <= max) return value;
+  return invalid(`${field}.${key}`, `an integer from ${min} to ${max}`, dict.get(key));
+}
+
+/** @param found in words, or the value that is there */
+function invalid(field: string, expected: string, found: string | BencodeValue | undefined): never {
+  const words = typeof found === 'string' ? found : describe(found);
+  throw new SpateError('INVALID_TORRENT', `invalid torrent: \`${field}\`: expected ${expected}, found ${words}`);
+}
+
+function describe(value: BencodeValue | undefined): string {
+  if (value === undefined) return 'nothing';
+  if (typeof value === 'number') return `${value}`;
+  if (value instanceof Uint8Array) return `a string of ${value.length} bytes`;
+  return asList(value) === undefined ? 'a dictionary' : 'a list';
 }

@@ -4,7 +4,7 @@ const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 /**
  * A fresh peer id of 20 bytes.
- * @param version semantic version of the client; its first three numbers become the four digits, `0.1.0` -> `0010`
+ * @param version semantic version of the client; its first three numbers and a 0 become the four digits, `0.1.0` -> `0100`
  * @param random uniform in [0, 1)
  */
 export function createPeerId(version: string, random: () => number): Uint8Array {

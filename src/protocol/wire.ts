@@ -64,10 +64,8 @@ const PIECE_HEADER = 9;
 const LENGTH_PREFIX = 4;
 /** Longest `piece` body taken: nobody was asked for more than a block. */
 const MAX_PIECE_MESSAGE = PIECE_HEADER + BLOCK_LENGTH;
-/** Longest message of an unknown id that is skipped rather than refused. */
-const MAX_UNKNOWN_MESSAGE = 1_048_576;
-/** Longest bitfield taken before the torrent's size is known: 8M pieces. */
-const MAX_BITFIELD = 1_048_576;
+/** Longest message of any kind: a bitfield of 8M pieces, or one of an unknown id that is skipped rather than refused. */
+const MAX_MESSAGE = 1_048_576;
 
 const State = { length: 0, id: 1, body: 2, pieceHeader: 3, block: 4, skip: 5 } as const;
 type State = (typeof State)[keyof typeof State];
@@ -136,6 +134,9 @@ export class WireDecoder {
     switch (this.#state) {
       case State.length:
         this.#length = readUint32(head, 0);
+        if (this.#length > MAX_MESSAGE) {
+          throw new WireError(`message of ${this.#length} bytes, at most ${MAX_MESSAGE} are taken`);
+        }
         if (this.#length > 0) return this.#expect(State.id, 1);
         this.#expect(State.length, LENGTH_PREFIX);
         return this.#sink.onKeepAlive();
@@ -159,8 +160,6 @@ export class WireDecoder {
     if (fixed !== undefined && length !== fixed) {
       throw new WireError(`message ${id} of ${length} bytes, expected ${fixed}`);
     }
-    const cap = id === MessageId.bitfield ? MAX_BITFIELD : MAX_UNKNOWN_MESSAGE;
-    if (length > cap) throw new WireError(`message ${id} of ${length} bytes, at most ${cap} are taken`);
     const known = fixed !== undefined || id === MessageId.bitfield;
     this.#expect(known ? State.body : State.skip, length - 1);
     if (this.#missing > 0) return;
