@@ -1,0 +1,289 @@
+/**
+ * Announces over UDP (BEP 15, URL data BEP 41): one client per session with one socket per address family, because a tracker
+ * gives its connection id to an address. Connections are shared by all torrents of a tracker. The packets are read and written
+ * by `protocol/tracker-udp.ts`; when to announce is decided by `announcer.ts`.
+ */
+import dgram from 'node:dgram';
+import { messageOf } from '../errors.js';
+import type { Options } from '../options.js';
+import { addressKey, canonicalIp, type Family, familyOf, isPort, type PeerAddress } from '../protocol/address.js';
+import { type AnnounceAnswer, type AnnounceRequest, printable, TrackerError } from '../protocol/announce.js';
+import { announceRequest, connectRequest, parseUdpAnswer, type UdpAnswer } from '../protocol/tracker-udp.js';
+import { type Clock, systemClock, unlessAborted, within } from './clock.js';
+import { addressesOf, type Lookup, sharedLookup, systemLookup } from './lookup.js';
+
+export type UdpTrackerOptions = Pick<Options, 'udpResendMs' | 'udpTotalMs'>;
+
+export interface UdpTrackerDeps {
+  /** Uniform in [0, 1), unpredictable: transaction ids keep strangers from answering. */
+  readonly random: () => number;
+  readonly clock?: Clock;
+  readonly lookup?: Lookup;
+}
+
+/** BEP 15: a client uses a connection id for a minute. */
+const CONNECTION_LIFE_MS = 60_000;
+
+/** What a connect request brought. */
+interface Link {
+  /** Where the answer came from, and announces go. */
+  readonly to: PeerAddress;
+  readonly connectionId: bigint;
+}
+
+/** A link, or the attempt to get one; the attempt ends with its last waiter. */
+interface Connection {
+  readonly link: Promise<Link>;
+  readonly attempt: AbortController;
+  waiters: number;
+  /** On the clock; infinite during the attempt. */
+  usableUntil: number;
+}
+
+interface Transaction {
+  /** Only this address may answer. */
+  readonly from: string;
+  resolve(answer: UdpAnswer): void;
+  reject(error: unknown): void;
+}
+
+export class UdpTrackers {
+  readonly #options: UdpTrackerOptions;
+  readonly #random: () => number;
+  readonly #clock: Clock;
+  readonly #lookup: Lookup;
+  readonly #sockets = new Map<Family, dgram.Socket>();
+  readonly #transactions = new Map<number, Transaction>();
+  /** By host and port as the URL has them. */
+  readonly #connections = new Map<string, Connection>();
+  #closed = false;
+
+  constructor(options: UdpTrackerOptions, { random, clock = systemClock, lookup = systemLookup }: UdpTrackerDeps) {
+    this.#options = options;
+    this.#random = random;
+    this.#clock = clock;
+    this.#lookup = sharedLookup(lookup);
+  }
+
+  /**
+   * One announce, with the name look-up and the connect request it may need.
+   * @param tracker its URL as the torrent has it
+   * @throws TrackerError; or the signal's reason when it is aborted
+   */
+  async announce(tracker: string, request: AnnounceRequest, signal: AbortSignal): Promise<AnnounceAnswer> {
+    const target = udpTarget(tracker);
+    const { udpTotalMs } = this.#options;
+    const late = (): Error => new TrackerError(`no answer within ${udpTotalMs} ms`);
+    return await within(this.#clock, udpTotalMs, late, signal, (bounds) => this.#announce(target, request, bounds));
+  }
+
+  /** Closes the sockets; announces under way fail. */
+  close(): void {
+    this.#closed = true;
+    for (const { attempt } of this.#connections.values()) attempt.abort(new TrackerError('the client was closed'));
+    this.#connections.clear();
+    this.#dropSockets(new TrackerError('the client was closed'));
+  }
+
+  async #announce(target: Target, request: AnnounceRequest, signal: AbortSignal): Promise<AnnounceAnswer> {
+    for (;;) {
+      const known = this.#usable(target.key);
+      const connection = known ?? this.#open(target);
+      const { to, connectionId } = await this.#linkOf(connection, target.key, signal);
+      const write = (transactionId: number): Uint8Array =>
+        announceRequest(connectionId, transactionId, request, target.urlData);
+      const answer = await this.#exchange(to, write, signal).catch((error: unknown) => {
+        this.#forget(target.key, connection);
+        throw error;
+      });
+      if (answer.action === 'announce') return answer.answer;
+      if (answer.action === 'connect') throw new TrackerError('expected an announce answer, got a connect answer');
+      // A tracker that was restarted knows nothing of the connection ids it gave before.
+      const outdated = known !== undefined && /connection/i.test(answer.message);
+      if (!outdated) throw refusal(answer.message);
+      this.#forget(target.key, connection);
+    }
+  }
+
+  // Connections
+
+  #usable(key: string): Connection | undefined {
+    const connection = this.#connections.get(key);
+    return connection !== undefined && this.#clock.now() < connection.usableUntil ? connection : undefined;
+  }
+
+  /** The link of a connection; an attempt nobody waits for any more is given up. */
+  async #linkOf(connection: Connection, key: string, signal: AbortSignal): Promise<Link> {
+    connection.waiters++;
+    try {
+      return await unlessAborted(connection.link, signal);
+    } finally {
+      connection.waiters--;
+      const pending = connection.usableUntil === Number.POSITIVE_INFINITY;
+      if (pending && connection.waiters === 0) {
+        this.#forget(key, connection);
+        connection.attempt.abort(signal.reason);
+      }
+    }
+  }
+
+  /** Starts to connect; everybody who asks meanwhile waits for the same attempt. */
+  #open(target: Target): Connection {
+    const attempt = new AbortController();
+    const link = this.#link(target, attempt.signal);
+    const connection: Connection = { link, attempt, waiters: 0, usableUntil: Number.POSITIVE_INFINITY };
+    this.#connections.set(target.key, connection);
+    link.then(
+      () => {
+        // Early enough that the last resend is still within the minute.
+        connection.usableUntil = this.#clock.now() + CONNECTION_LIFE_MS - this.#options.udpTotalMs;
+      },
+      () => this.#forget(target.key, connection),
+    );
+    return connection;
+  }
+
+  #forget(key: string, connection: Connection): void {
+    if (this.#connections.get(key) === connection) this.#connections.delete(key);
+  }
+
+  /** Asks the first address of each family at once, since either may lead nowhere; the first answer wins. */
+  async #link({ host, port }: Target, signal: AbortSignal): Promise<Link> {
+    const addresses = await unlessAborted(addressesOf(host, this.#lookup), signal).catch((error: unknown) => {
+      throw asTrackerError(error);
+    });
+    const hosts = ([4, 6] as const).flatMap((family) => addresses.find((a) => familyOf(a) === family) ?? []);
+    if (hosts.length === 0) throw new TrackerError(`${printable(host)} has no address`);
+    const decided = new AbortController();
+    const onAbort = (): void => decided.abort(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await Promise.any(hosts.map((address) => this.#handshake({ host: address, port }, decided.signal)));
+    } catch (error) {
+      throw error instanceof AggregateError ? error.errors[0] : error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      decided.abort();
+    }
+  }
+
+  async #handshake(to: PeerAddress, signal: AbortSignal): Promise<Link> {
+    const answer = await this.#exchange(to, connectRequest, signal);
+    if (answer.action === 'connect') return { to, connectionId: answer.connectionId };
+    if (answer.action === 'announce') throw new TrackerError('expected a connect answer, got an announce answer');
+    throw refusal(answer.message);
+  }
+
+  // Packets
+
+  /** Sends one request until it is answered or the signal is aborted. */
+  async #exchange(
+    to: PeerAddress,
+    write: (transactionId: number) => Uint8Array,
+    signal: AbortSignal,
+  ): Promise<UdpAnswer> {
+    signal.throwIfAborted();
+    const transactionId = this.#freshTransactionId();
+    const settled = new AbortController();
+    const answered = new Promise<UdpAnswer>((resolve, reject) => {
+      this.#transactions.set(transactionId, { from: addressKey(to), resolve, reject });
+      this.#sendRepeatedly(to, write(transactionId), settled.signal, reject).catch(reject);
+    });
+    try {
+      return await unlessAborted(answered, signal);
+    } finally {
+      this.#transactions.delete(transactionId);
+      settled.abort();
+    }
+  }
+
+  async #sendRepeatedly(
+    to: PeerAddress,
+    packet: Uint8Array,
+    signal: AbortSignal,
+    onError: (error: TrackerError) => void,
+  ): Promise<void> {
+    for (let waitMs = this.#options.udpResendMs; ; waitMs *= 2) {
+      this.#socket(familyOf(to.host)).send(packet, to.port, to.host, (error: Error | null) => {
+        if (error) onError(asTrackerError(error));
+      });
+      const again = await this.#clock.sleep(waitMs, signal).then(
+        () => true,
+        () => false,
+      );
+      if (!again) return;
+    }
+  }
+
+  #freshTransactionId(): number {
+    for (;;) {
+      const transactionId = Math.floor(this.#random() * 2 ** 32);
+      if (!this.#transactions.has(transactionId)) return transactionId;
+    }
+  }
+
+  #onPacket(bytes: Uint8Array, from: dgram.RemoteInfo, family: Family): void {
+    if (bytes.length < 8) return;
+    const transactionId = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4);
+    const transaction = this.#transactions.get(transactionId);
+    const host = canonicalIp(from.address);
+    if (transaction === undefined || host === undefined) return;
+    if (transaction.from !== addressKey({ host, port: from.port })) return;
+    try {
+      transaction.resolve(parseUdpAnswer(bytes, family));
+    } catch (error) {
+      transaction.reject(error);
+    }
+  }
+
+  #socket(family: Family): dgram.Socket {
+    if (this.#closed) throw new TrackerError('the client was closed');
+    const open = this.#sockets.get(family);
+    if (open !== undefined) return open;
+    const socket = dgram.createSocket(family === 4 ? { type: 'udp4' } : { type: 'udp6', ipv6Only: true });
+    this.#sockets.set(family, socket);
+    socket.on('message', (bytes, from) => this.#onPacket(bytes, from, family));
+    // Nothing else will answer on this socket; the next announce opens another.
+    socket.on('error', (error) => this.#dropSockets(asTrackerError(error), family));
+    return socket;
+  }
+
+  #dropSockets(error: TrackerError, only?: Family): void {
+    for (const [family, socket] of this.#sockets) {
+      if (only !== undefined && family !== only) continue;
+      this.#sockets.delete(family);
+      socket.close();
+    }
+    for (const { from, reject } of this.#transactions.values()) {
+      if (only === undefined || from.startsWith('[') === (only === 6)) reject(error);
+    }
+  }
+}
+
+interface Target {
+  readonly host: string;
+  readonly port: number;
+  /** Host and port, to share connections by. */
+  readonly key: string;
+  /** BEP 41: path and query. */
+  readonly urlData: string;
+}
+
+/** @throws TrackerError when it is no `udp://HOST:PORT` URL */
+function udpTarget(tracker: string): Target {
+  const url = URL.canParse(tracker) ? new URL(tracker) : undefined;
+  const port = Number(url?.port);
+  if (url?.protocol !== 'udp:' || url.hostname === '' || !isPort(port)) {
+    throw new TrackerError(`expected udp://HOST:PORT, got ${JSON.stringify(printable(tracker))}`);
+  }
+  const host = url.hostname.toLowerCase();
+  return { host, port, key: `${host}:${port}`, urlData: `${url.pathname}${url.search}` };
+}
+
+function refusal(message: string): TrackerError {
+  return new TrackerError(`the tracker refused: ${message || 'no reason given'}`);
+}
+
+function asTrackerError(error: unknown): TrackerError {
+  return error instanceof TrackerError ? error : new TrackerError(printable(messageOf(error)), { cause: error });
+}
