@@ -1,0 +1,58 @@
+/**
+ * The file functions the storage floor calls, in one record so that tests can record and fail them. Callbacks on plain
+ * descriptors, not `FileHandle`: they run about a thousand times a second. Not for hashing, which reads synchronously in a
+ * thread of its own (`hash-pieces.ts`).
+ */
+import {
+  close,
+  constants,
+  fdatasync,
+  fstat,
+  ftruncate,
+  mkdir,
+  type NoParamCallback,
+  open,
+  readv,
+  realpath,
+  writev,
+} from 'node:fs';
+
+type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
+
+export interface Disk {
+  open(path: string, flags: number, mode: number, done: Done<number>): void;
+  close(fd: number, done: NoParamCallback): void;
+  fstat(fd: number, done: Done<{ readonly size: number; isFile(): boolean }>): void;
+  ftruncate(fd: number, length: number, done: NoParamCallback): void;
+  writev(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;
+  readv(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;
+  fdatasync(fd: number, done: NoParamCallback): void;
+  mkdir(path: string, options: { readonly recursive: boolean }, done: NoParamCallback): void;
+  realpath(path: string, done: Done<string>): void;
+}
+
+export const nodeDisk: Disk = {
+  open,
+  close,
+  fstat,
+  ftruncate,
+  writev,
+  readv,
+  fdatasync,
+  mkdir,
+  realpath: realpath.native,
+};
+
+/**
+ * Never follow a symlink in the last element; never wait for the other end of a pipe. Windows has neither flag.
+ */
+const SAFE = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+export const OPEN_TO_READ = constants.O_RDONLY | SAFE;
+export const OPEN_TO_WRITE = constants.O_WRONLY | constants.O_CREAT | SAFE;
+
+/** One call of a `Disk` function as a promise. */
+export function call<T = void>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, value) => (error === null ? resolve(value) : reject(error)));
+  });
+}

@@ -1,0 +1,226 @@
+/**
+ * The files of one torrent below a root folder: positional writes and reads of byte ranges that cross file boundaries. Not a
+ * queue (`write-queue.ts`) and no judge of paths, which the metainfo has checked. BEP 3, BEP 47.
+ *
+ * Files come into being when first written. One opened for writing gets its exact length at once: a shorter one grows, sparse;
+ * a longer one is cut, since it is being overwritten anyway. Reading makes and changes no file. Pad files are never on disk.
+ * Symlinks: refused as the file itself, followed in folders as long as they stay inside the root.
+ */
+import { fileError, SpateError } from '../errors.js';
+import { call, type Disk } from './disk.js';
+import { Folders } from './folders.js';
+import { type Chunk, chunks, type FileEntry, totalLength, withoutFirst } from './layout.js';
+import type { OpenFiles } from './open-files.js';
+import type { Storage } from './storage.js';
+import { type StoreContext, TorrentFile } from './torrent-file.js';
+
+export interface FileStoreConfig {
+  /** Folder the paths of the table start from; made when needed, unless read-only. */
+  readonly root: string;
+  readonly files: readonly FileEntry[];
+  /** Shared by the stores of a thread; its `disk` is what this store works with. */
+  readonly openFiles: OpenFiles;
+  /** Reads only and creates nothing: for uploads, where another thread writes. */
+  readonly readonly?: boolean;
+}
+
+/** Files made or synced at a time: no more than the thread pool has threads. */
+const CONCURRENCY = 4;
+
+export class FileStore implements Storage {
+  readonly #files: readonly FileEntry[];
+  readonly #openFiles: OpenFiles;
+  readonly #disk: Disk;
+  readonly #readonly: boolean;
+  readonly #context: StoreContext;
+  /** By 2 x index, + 1 for writing: the two modes have descriptors of their own. */
+  readonly #opened = new Map<number, TorrentFile>();
+  /** Indices of files written since the last sync. */
+  readonly #dirty = new Set<number>();
+  #syncing: Promise<void> = Promise.resolve();
+  #active = 0;
+  #onIdle: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor({ root, files, openFiles, readonly = false }: FileStoreConfig) {
+    this.#files = files;
+    this.#openFiles = openFiles;
+    this.#disk = openFiles.disk;
+    this.#readonly = readonly;
+    const folders = new Folders(root, this.#disk, !readonly);
+    this.#context = { root, disk: this.#disk, folders, closeFailure: undefined };
+  }
+
+  /** Makes the root folder and the zero-length files. @throws SpateError (LOCAL_IO, DISK_FULL) naming the path */
+  prepare(): Promise<void> {
+    return this.#run(async () => {
+      this.#assertWritable();
+      await this.#context.folders.check([], 0);
+      const empty = [...this.#files.keys()].filter(
+        (file) => this.#files[file]!.length === 0 && !this.#files[file]!.pad,
+      );
+      await each(empty, (file) => this.#openFiles.use(this.#file(file, true), async () => {}));
+    });
+  }
+
+  /**
+   * Writes adjacent views, one `writev` per file. A view whose buffer was transferred away has no bytes and would be written
+   * as such without an error: that is a fault of this program.
+   * @throws SpateError (LOCAL_IO, DISK_FULL) naming the file, (INTERNAL) for an empty view or a range outside of the torrent
+   */
+  write(offset: number, views: readonly Uint8Array[]): Promise<void> {
+    return this.#run(async () => {
+      this.#assertWritable();
+      for (const chunk of this.#chunks(offset, views)) {
+        if (this.#files[chunk.file]!.pad) continue;
+        const file = this.#file(chunk.file, true);
+        await this.#openFiles.use(file, (fd) => this.#move('write', fd, file.path, chunk));
+        this.#dirty.add(chunk.file);
+      }
+      this.#throwCloseFailure();
+    });
+  }
+
+  /**
+   * Fills adjacent views. Pad files read as zeros.
+   * @throws SpateError (LOCAL_IO) naming the file that is missing, short or unreadable, (INTERNAL) as `write`
+   */
+  readInto(offset: number, views: readonly Uint8Array[]): Promise<void> {
+    return this.#run(async () => {
+      for (const chunk of this.#chunks(offset, views)) {
+        if (this.#files[chunk.file]!.pad) {
+          for (const view of chunk.views) view.fill(0);
+        } else {
+          const file = this.#file(chunk.file, false);
+          await this.#openFiles.use(file, (fd) => this.#move('read', fd, file.path, chunk));
+        }
+      }
+    });
+  }
+
+  /**
+   * Flushes the files written since the last call. Their folders are not: a file whose name a power cut took is a missing
+   * file, which resume notices.
+   * @throws SpateError (LOCAL_IO, DISK_FULL) naming the file; it stays due
+   */
+  sync(): Promise<void> {
+    return this.#run(async () => {
+      // One after the other: a second caller must not find nothing due while the first one's flush is under way.
+      const previous = this.#syncing;
+      this.#syncing = previous.catch(() => {}).then(() => this.#sync());
+      await this.#syncing;
+      this.#throwCloseFailure();
+    });
+  }
+
+  /** Closes every file after the operations in flight. @throws SpateError when a file that was written cannot be closed */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #sync(): Promise<void> {
+    return each([...this.#dirty], async (index) => {
+      this.#dirty.delete(index);
+      const file = this.#file(index, true);
+      try {
+        await this.#openFiles.use(file, (fd) =>
+          call((done) => this.#disk.fdatasync(fd, done)).catch((error) => {
+            throw fileError(`sync ${file.path}`, error);
+          }),
+        );
+      } catch (error) {
+        this.#dirty.add(index);
+        throw error;
+      }
+    });
+  }
+
+  async #close(): Promise<void> {
+    if (this.#active > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    await each([...this.#opened.values()], (file) => this.#openFiles.drop(file));
+    this.#throwCloseFailure();
+  }
+
+  async #run(operation: () => Promise<void>): Promise<void> {
+    if (this.#closing !== undefined) throw new SpateError('CLOSED', `the files in ${this.#context.root} are closed`);
+    this.#active++;
+    try {
+      await operation();
+    } finally {
+      this.#active--;
+      if (this.#active === 0) this.#onIdle?.();
+    }
+  }
+
+  #assertWritable(): void {
+    if (this.#readonly) throw new SpateError('INTERNAL', `${this.#context.root} is open for reading only`);
+  }
+
+  #throwCloseFailure(): void {
+    if (this.#context.closeFailure !== undefined) throw this.#context.closeFailure;
+  }
+
+  #file(index: number, writing: boolean): TorrentFile {
+    const key = index * 2 + Number(writing);
+    let file = this.#opened.get(key);
+    if (file === undefined) {
+      file = new TorrentFile(this.#context, this.#files[index]!, writing);
+      this.#opened.set(key, file);
+    }
+    return file;
+  }
+
+  #chunks(offset: number, views: readonly Uint8Array[]): Chunk[] {
+    if (views.some((view) => view.byteLength === 0)) throw transferred(this.#context.root);
+    try {
+      return chunks(this.#files, offset, views);
+    } catch (error) {
+      throw new SpateError('INTERNAL', `${this.#context.root}: ${(error as RangeError).message}`, { cause: error });
+    }
+  }
+
+  /** Writes or reads a whole chunk; the system may take or give less at a time. */
+  async #move(what: 'read' | 'write', fd: number, path: string, chunk: Chunk): Promise<void> {
+    let { position, length, views } = chunk;
+    for (;;) {
+      if (totalLength(views) !== length) throw transferred(path);
+      const moved = await this.#moveSome(what, fd, views, position).catch((error) => {
+        throw fileError(`${what} ${path}`, error);
+      });
+      if (moved === length) return;
+      if (moved === 0) {
+        const found = what === 'read' ? 'found the end of the file' : 'none was taken';
+        throw fileError(`${what} ${path}`, new Error(`expected ${length} bytes at ${position}, ${found}`));
+      }
+      views = withoutFirst(views, moved);
+      position += moved;
+      length -= moved;
+    }
+  }
+
+  #moveSome(what: 'read' | 'write', fd: number, views: readonly Uint8Array[], position: number): Promise<number> {
+    return call((done) => {
+      if (what === 'read') this.#disk.readv(fd, views, position, done);
+      else this.#disk.writev(fd, views, position, done);
+    });
+  }
+}
+
+function transferred(path: string): SpateError {
+  return new SpateError('INTERNAL', `${path}: a buffer was transferred away while in use`);
+}
+
+/** Runs something for each item, a few at a time; all have ended when this rejects with the first failure. */
+async function each<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const lane = async (): Promise<void> => {
+    for (const item of queue) await run(item);
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(CONCURRENCY, items.length) }, lane));
+  for (const ended of lanes) if (ended.status === 'rejected') throw ended.reason;
+}

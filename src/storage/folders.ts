@@ -1,0 +1,81 @@
+/**
+ * The folders between the root of a torrent and its files: made when first needed, checked to lie inside the root. A torrent
+ * names paths and the disk may hold symlinks: what exists already must resolve inside the root, what does not is made here
+ * and so is no link. The root itself may be one, it is the user's choice.
+ */
+import { join, sep } from 'node:path';
+import { fileError } from '../errors.js';
+import { call, type Disk } from './disk.js';
+
+export class Folders {
+  readonly #root: string;
+  readonly #disk: Disk;
+  readonly #create: boolean;
+  /** By path below the root; the promises of folders that are good. */
+  readonly #checked = new Map<string, Promise<void>>();
+  /** The root with every symlink resolved. */
+  #realRoot = '';
+
+  constructor(root: string, disk: Disk, create: boolean) {
+    this.#root = root;
+    this.#disk = disk;
+    this.#create = create;
+  }
+
+  /**
+   * Resolves when the first `depth` elements of `path` are a folder inside the root; 0 is the root. Asked once per folder.
+   * @throws SpateError (LOCAL_IO, DISK_FULL) naming the folder
+   */
+  check(path: readonly string[], depth: number): Promise<void> {
+    const key = path.slice(0, depth).join('/');
+    const known = this.#checked.get(key);
+    if (known !== undefined) return known;
+    const checking = depth === 0 ? this.#checkRoot() : this.#checkFolder(path, depth);
+    this.#checked.set(key, checking);
+    // A reader asks again next time: the folder may be there by then.
+    checking.catch(() => this.#checked.delete(key));
+    return checking;
+  }
+
+  async #checkRoot(): Promise<void> {
+    try {
+      if (this.#create) await call((done) => this.#disk.mkdir(this.#root, { recursive: true }, done));
+      this.#realRoot = await call<string>((done) => this.#disk.realpath(this.#root, done));
+    } catch (error) {
+      throw fileError(`use folder ${this.#root}`, error);
+    }
+  }
+
+  async #checkFolder(path: readonly string[], depth: number): Promise<void> {
+    await this.check(path, depth - 1);
+    const folder = join(this.#root, ...path.slice(0, depth));
+    try {
+      if (this.#create && (await this.#make(folder))) return;
+      const real = await call<string>((done) => this.#disk.realpath(folder, done));
+      if (!isInside(this.#realRoot, real)) throw outside(this.#realRoot, real);
+    } catch (error) {
+      throw fileError(`use folder ${folder}`, error);
+    }
+  }
+
+  /** @returns whether it was not there before */
+  async #make(folder: string): Promise<boolean> {
+    try {
+      await call((done) => this.#disk.mkdir(folder, { recursive: false }, done));
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw error;
+    }
+  }
+}
+
+/** Whether a resolved path is a resolved root or lies below it. */
+export function isInside(realRoot: string, real: string): boolean {
+  return real === realRoot || real.startsWith(realRoot.endsWith(sep) ? realRoot : realRoot + sep);
+}
+
+/** What is wrong with a folder that is not. */
+export function outside(realRoot: string, real: string): Error {
+  return new Error(`it is a symbolic link out of ${realRoot}, to ${real}`);
+}

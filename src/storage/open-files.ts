@@ -1,0 +1,115 @@
+/**
+ * The descriptors a thread keeps open, for all its torrents together: the least recently used one that is idle is closed when
+ * another needs its place, one with an operation in flight never. When all are busy, the next operation waits.
+ */
+import { fileError, type SpateError } from '../errors.js';
+import { call, type Disk, nodeDisk } from './disk.js';
+
+/** A file in one access mode; its identity is the key. */
+export interface CachedFile {
+  readonly path: string;
+  /** Called again after the file was closed to make room. */
+  open(): Promise<number>;
+  /** Told, not thrown: whoever needed the room is somebody else. */
+  closeFailed(error: SpateError): void;
+}
+
+interface Entry {
+  /** -1 until it is open. */
+  fd: number;
+  /** Operations in flight. */
+  users: number;
+  readonly opening: Promise<number>;
+}
+
+export class OpenFiles {
+  readonly disk: Disk;
+  readonly #limit: number;
+  /** The least recently used first. */
+  readonly #entries = new Map<CachedFile, Entry>();
+  /** Descriptors open, being opened or being closed; never above the limit. */
+  #count = 0;
+  #waiting: (() => void)[] = [];
+
+  /** @param limit descriptors, >= 1 */
+  constructor(limit: number, disk: Disk = nodeDisk) {
+    this.#limit = limit;
+    this.disk = disk;
+  }
+
+  /**
+   * Runs one operation on a file, opening it when it is not open. An operation must not use another file: with all
+   * descriptors busy the two would wait for each other.
+   */
+  async use<T>(file: CachedFile, operation: (fd: number) => Promise<T>): Promise<T> {
+    const entry = await this.#acquire(file);
+    try {
+      return await operation(entry.fd);
+    } finally {
+      entry.users--;
+      this.#wake();
+    }
+  }
+
+  /** Closes a file that is idle; one that is not open is left alone. */
+  async drop(file: CachedFile): Promise<void> {
+    const entry = this.#entries.get(file);
+    if (entry?.users === 0) await this.#close(file, entry);
+  }
+
+  async #acquire(file: CachedFile): Promise<Entry> {
+    for (;;) {
+      const entry = this.#entries.get(file);
+      if (entry !== undefined) {
+        entry.users++;
+        this.#entries.delete(file);
+        this.#entries.set(file, entry);
+        if (entry.fd < 0) await entry.opening;
+        return entry;
+      }
+      if (this.#count < this.#limit) return this.#open(file);
+      await this.#makeRoom();
+    }
+  }
+
+  async #open(file: CachedFile): Promise<Entry> {
+    const entry: Entry = { fd: -1, users: 1, opening: file.open() };
+    this.#entries.set(file, entry);
+    this.#count++;
+    try {
+      entry.fd = await entry.opening;
+      return entry;
+    } catch (error) {
+      this.#entries.delete(file);
+      this.#count--;
+      this.#wake();
+      throw error;
+    }
+  }
+
+  async #makeRoom(): Promise<void> {
+    for (const [file, entry] of this.#entries) {
+      if (entry.users === 0) return this.#close(file, entry);
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async #close(file: CachedFile, entry: Entry): Promise<void> {
+    this.#entries.delete(file);
+    try {
+      await call((done) => this.disk.close(entry.fd, done));
+    } catch (error) {
+      file.closeFailed(fileError(`close ${file.path}`, error));
+    }
+    this.#count--;
+    this.#wake();
+  }
+
+  /** All look again: who finds its file open in the meantime needs no room. */
+  #wake(): void {
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resume of waiting) resume();
+  }
+}
