@@ -426,7 +426,9 @@ export class Download {
 
   onTick(now: number): void {
     this.#sendNews(now);
-    if (this.#state === 'downloading') this.#checkPatience(now);
+    if (this.#state !== 'downloading') return;
+    if (this.#peers.connected + this.#peers.dialling === 0) this.#announcer?.wantMore();
+    this.#checkPatience(now);
   }
 
   /** HAVEs go out in batches. */
@@ -488,16 +490,14 @@ export class Download {
     this.#host.onCanDial();
   }
 
-  /** Who alone gave a bad piece is guilty; of several, only the one that keeps being there. */
+  /** Who alone gave a bad piece is guilty. Of several nobody is yet: the piece is fetched again from one peer alone. */
   #onCorrupt(group: number, message: Extract<FromGroup, { type: 'corrupt' }>): void {
-    for (const peer of message.peers) {
-      const connection = this.#peers.connection(group, peer);
-      if (connection === undefined) continue;
-      connection.strikes += message.peers.length === 1 ? this.#host.options.strikesToBan : 1;
-      if (connection.strikes < this.#host.options.strikesToBan) continue;
-      this.#peers.ban(connection.address);
-      this.#host.send(group, { type: 'drop', peers: [peer], reason: 'banned' });
-      this.#emit({ type: 'warning', message: `peer ${connection.address.host} is banned: it sent bad data` });
+    const [peer, ...others] = message.peers;
+    const guilty = peer !== undefined && others.length === 0 ? this.#peers.connection(group, peer) : undefined;
+    if (guilty !== undefined && !this.#peers.isBanned(guilty.address)) {
+      this.#peers.ban(guilty.address);
+      this.#host.send(group, { type: 'drop', peers: [guilty.peer], reason: 'banned' });
+      this.#emit({ type: 'warning', message: `peer ${guilty.address.host} is banned: it sent bad data` });
     }
     this.#transfer?.onCorrupt(message);
   }

@@ -12,7 +12,7 @@ import type { Options } from './options.js';
 
 export interface GroupPoolEvents {
   onMessage(group: number, message: FromGroup): void;
-  /** The group is gone with everything it held; a fresh, empty one has its number. */
+  /** The group is gone with everything it held; a fresh, empty one has its number, unless `onFatal` came before. */
   onDeath(group: number, reason: string): void;
   /** Groups die faster than they can be of use. */
   onFatal(error: SpateError): void;
@@ -46,8 +46,6 @@ export class GroupPool {
     this.#settings = settings;
     this.#events = events;
     this.#piscina = new Piscina({
-      filename: (settings.workerUrl ?? DEFAULT_WORKER).href,
-      name: 'peerGroup',
       minThreads: settings.size,
       maxThreads: settings.size,
       concurrentTasksPerWorker: 1,
@@ -56,6 +54,7 @@ export class GroupPool {
       atomics: 'disabled',
       recordTiming: false,
     });
+    this.#piscina.on('error', (error) => this.#events.onFatal(new SpateError('INTERNAL', messageOf(error))));
     for (let group = 0; group < settings.size; group++) this.#spawn(group);
   }
 
@@ -77,7 +76,8 @@ export class GroupPool {
     const { bind, options } = this.#settings;
     const start: GroupStart = { port: port2, group, options, ...(bind === undefined ? {} : { bind }) };
     let reason = 'its thread ended';
-    const task = this.#piscina.run(start, { transferList: [port2] }).then(
+    const filename = (this.#settings.workerUrl ?? DEFAULT_WORKER).href;
+    const task = this.#piscina.run(start, { filename, name: 'peerGroup', transferList: [port2] }).then(
       () => {},
       (error: unknown) => {
         reason = messageOf(error);
@@ -103,9 +103,9 @@ export class GroupPool {
     if (this.#deaths.length > DEATHS_TOLERATED) {
       const text = `${this.#deaths.length} worker threads died within a minute, the last one because: ${reason}`;
       this.#events.onFatal(new SpateError('INTERNAL', text));
-      return;
+    } else {
+      this.#spawn(group);
     }
-    this.#spawn(group);
     this.#events.onDeath(group, reason);
   }
 }

@@ -27,6 +27,8 @@ export interface LeaseGrant {
   readonly buffer: ArrayBuffer;
   /** Blocks the buffer already holds, one byte each (1 = present); absent when it holds none. */
   readonly present?: Uint8Array;
+  /** To be fetched from one peer alone: it failed its hash when several gave blocks of it. */
+  readonly exclusive?: boolean;
 }
 
 /** A piece on its way home, verified. */
@@ -90,10 +92,10 @@ export type ToGroup =
 /** Bytes since the torrent's last `stats` message, and what is there now. */
 export interface TorrentStats {
   readonly torrent: number;
-  /** Payload of blocks that were kept. */
+  /** Payload of blocks that were of use when they came. */
   readonly downloaded: number;
   readonly uploaded: number;
-  /** Payload that was thrown away: unasked, duplicate, of a vanished lease or a corrupt piece. */
+  /** Payload that was thrown away: unasked, duplicate, of a vanished lease; and corrupt pieces, which also count as downloaded. */
   readonly wasted: number;
   readonly peers: number;
   /** Peers that gave a block since the last message. */
@@ -119,7 +121,7 @@ export type FromGroup =
       readonly buffer: ArrayBuffer;
       readonly present: Uint8Array;
     }
-  /** Failed its hash. Transfers the buffer for reuse; `peers` delivered blocks of it. */
+  /** Failed its hash. Transfers the buffer for reuse; `peers` gave its blocks, 0 stands for those that came with the lease. */
   | {
       readonly type: 'corrupt';
       readonly torrent: number;

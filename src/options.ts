@@ -102,13 +102,6 @@ const TUNABLES = {
     unit: 'count',
     why: 'a piece that fails its hash so often ends the download with BAD_DATA',
   },
-  strikesToBan: {
-    default: 4,
-    min: 1,
-    max: 1000,
-    unit: 'count',
-    why: 'bad pieces a peer had a part in; the only giver of one is banned at once',
-  },
 
   // Requests
   requestsAtStart: {

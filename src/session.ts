@@ -3,7 +3,7 @@
  * announced port - and hosts any number of `Download`s. It decides whose turn it is for buffers and dials; everything about
  * one torrent is in `download.ts`.
  */
-import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Announcer } from './discovery/announcer.js';
 import { systemClock } from './discovery/clock.js';
@@ -18,14 +18,14 @@ import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { createPeerId } from './protocol/peer-id.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
+import { VERSION } from './version.js';
 
 export type { Download, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './download.js';
 export { type ErrorCode, SpateError } from './errors.js';
 export type { Options } from './options.js';
 export { type Metainfo, type MetainfoFile, parseMetainfo } from './protocol/metainfo.js';
 
-/** The version of this package. */
-export const VERSION: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+export { VERSION } from './version.js';
 
 export interface SessionSettings {
   /** Peer groups, each a thread; the number of cores when absent. */
@@ -38,7 +38,7 @@ export interface SessionSettings {
   readonly options?: Partial<Options>;
   /** The compiled peer-group worker, when it is not beside this file. */
   readonly workerUrl?: URL;
-  /** Uniform in [0, 1). */
+  /** Uniform in [0, 1), for everything random: makes a test repeatable. */
   readonly random?: () => number;
 }
 
@@ -49,7 +49,8 @@ const PIECES_PER_GROUP = 3;
 export class Session {
   readonly #settings: SessionSettings;
   readonly #options: Options;
-  readonly #random: () => number;
+  /** For ids that strangers must not guess. */
+  readonly #secret: () => number;
   readonly #pool: GroupPool;
   readonly #budget: ByteBudget;
   readonly #openFiles: OpenFiles;
@@ -76,11 +77,11 @@ export class Session {
     }
     this.#settings = settings;
     this.#options = resolved(settings.options);
-    this.#random = settings.random ?? Math.random;
+    this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
     this.#openFiles = new OpenFiles(this.#options.openFiles);
     this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}` });
-    this.#udp = new UdpTrackers(this.#options, { random: this.#random });
+    this.#udp = new UdpTrackers(this.#options, { random: this.#secret });
     this.#host = this.#createHost(workers);
     this.#pool = new GroupPool(
       { size: workers, bind: settings.bind, options: this.#options, workerUrl: settings.workerUrl },
@@ -154,14 +155,14 @@ export class Session {
       budget: this.#budget,
       openFiles: this.#openFiles,
       verifyThreads: workers,
-      random: this.#random,
+      random: this.#settings.random ?? Math.random,
       get port() {
         return session.#port;
       },
       now: () => performance.now(),
-      createPeerId: () => createPeerId(VERSION, this.#random),
+      createPeerId: () => createPeerId(VERSION, this.#secret),
       createAnnouncer: (settings) =>
-        new Announcer(settings, { http: this.#http, udp: this.#udp, clock: systemClock, random: this.#random }),
+        new Announcer(settings, { http: this.#http, udp: this.#udp, clock: systemClock, random: this.#secret }),
       send: (group, message) => this.#send(group, message),
       placeTorrent: (pieceLength) => this.#place(pieceLength),
       onCanLease: (download) => this.#onCanLease(download),
@@ -213,7 +214,7 @@ export class Session {
   }
 
   #onDeath(group: number, _reason: string): void {
-    if (group === DOOR) this.#send(group, { type: 'listen', port: this.#port });
+    if (group === DOOR && this.#port !== 0) this.#send(group, { type: 'listen', port: this.#port });
     for (const download of this.#downloads.values()) download.onGroupDeath(group);
     this.#scheduleDial();
   }
@@ -221,7 +222,7 @@ export class Session {
   #onFatal(error: SpateError): void {
     this.#fatal = error;
     this.#listening?.reject(error);
-    for (const download of this.#downloads.values()) download.fail(error);
+    for (const download of [...this.#downloads.values()]) download.fail(error);
   }
 
   #onTick(): void {
@@ -304,6 +305,9 @@ export class Session {
 const DOOR = 0;
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+
+/** Slower than `Math.random` by far. */
+const unguessable = (): number => randomBytes(4).readUInt32LE() / 2 ** 32;
 
 function resolved(overrides: Partial<Options> | undefined): Options {
   try {

@@ -164,7 +164,7 @@ export class Transfer {
     if (partial !== undefined) return { lease, piece, ...partial };
     const buffer = this.#settings.budget.take(this.#settings.geometry.lengthOf(piece));
     if (buffer === undefined) throw new SpateError('INTERNAL', `no buffer for piece ${piece} after room was promised`);
-    return { lease, piece, buffer };
+    return { lease, piece, buffer, exclusive: this.#failures.has(piece) };
   }
 
   #write(piece: PieceIndex, buffer: ArrayBuffer): void {

@@ -142,9 +142,7 @@ export class GroupTorrent implements SessionTorrent {
   grant(grants: readonly LeaseGrant[], now: number): void {
     const { gauge, geometry } = this.#ready;
     gauge.onGrant(grants.length);
-    for (const { lease, piece, buffer, present } of grants) {
-      this.leases.add(new PieceBuffer(lease, piece, geometry, buffer, now, present));
-    }
+    for (const grant of grants) this.leases.add(new PieceBuffer(grant, geometry, now));
     this.#fillAll();
     for (const { piece } of grants) {
       const lease = this.leases.get(piece);
@@ -269,6 +267,8 @@ export class GroupTorrent implements SessionTorrent {
   #finishRemoval(): void {
     if (this.#removed === undefined || this.#hashing > 0) return;
     this.flush(this.#context.now());
+    const last = this.stats();
+    if (last !== undefined) this.#context.post({ type: 'stats', torrents: [last] });
     this.#context.post({ type: 'removed', torrent: this.key });
   }
 
@@ -276,11 +276,15 @@ export class GroupTorrent implements SessionTorrent {
     for (const { session } of this.#connections) if (session !== undefined) yield session;
   }
 
-  /** New work, or blocks given up elsewhere: every peer with room may take some. */
+  /** New work, or blocks given up elsewhere: every peer with room may take some, snubbed ones what the others leave. */
   #fillAll(): void {
     if (this.#content === undefined) return;
     const now = this.#context.now();
-    for (const session of this.#sessions()) if (this.leases.missingBlocks > 0) session.fill(now);
+    for (const snubbed of [false, true]) {
+      for (const session of this.#sessions()) {
+        if (this.leases.missingBlocks > 0 && session.pipeline.snubbed === snubbed) session.fill(now);
+      }
+    }
   }
 
   #hash(lease: PieceBuffer): void {
@@ -299,10 +303,10 @@ export class GroupTorrent implements SessionTorrent {
     });
   }
 
-  #onCorrupt({ lease, piece, buffer, bytes, givers }: PieceBuffer): void {
-    this.#downloaded = Math.max(0, this.#downloaded - bytes.length);
-    this.#wasted += bytes.length;
-    this.#context.post({ type: 'corrupt', torrent: this.key, lease, piece, buffer, peers: givers() });
+  #onCorrupt(lease: PieceBuffer): void {
+    this.#wasted += lease.bytes.length;
+    const { lease: number, piece, buffer } = lease;
+    this.#context.post({ type: 'corrupt', torrent: this.key, lease: number, piece, buffer, peers: lease.givers() });
   }
 
   #giveBack(lease: PieceBuffer): void {
@@ -322,7 +326,9 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   #canProgress(lease: PieceBuffer): boolean {
-    for (const session of this.#sessions()) if (session.canRequest && session.has.has(lease.piece)) return true;
+    for (const session of this.#sessions()) {
+      if (session.canRequest && session.has.has(lease.piece) && lease.admits(session.peer)) return true;
+    }
     return false;
   }
 

@@ -54,7 +54,7 @@ export class Bitfield {
 
   /** @returns whether the bit was clear before; an index outside the set is left alone */
   set(index: number): boolean {
-    if (index >= this.size || this.has(index)) return false;
+    if (!(index >= 0 && index < this.size) || this.has(index)) return false;
     this.bytes[index >>> 3]! |= 0x80 >>> (index & 7);
     this.#count++;
     return true;

@@ -10,8 +10,10 @@ import type { PieceBuffer } from './piece-buffer.js';
 
 export class LeaseTable {
   readonly #leases = new Map<number, PieceBuffer>();
-  /** Leases with a missing block, oldest first. */
-  readonly #open = new Map<number, PieceBuffer>();
+  /** Leases with a missing block, oldest first unless `#outOfOrder`. */
+  #open = new Map<number, PieceBuffer>();
+  /** A lease got blocks back and stands behind newer ones; put right when it matters, since a choke releases many at once. */
+  #outOfOrder = false;
   #missingBlocks = 0;
 
   /** Leases held. */
@@ -45,16 +47,17 @@ export class LeaseTable {
   }
 
   /**
-   * Marks up to `room` missing blocks of pieces in `has` as requested and names each.
+   * Marks up to `room` missing blocks of pieces in `has` as requested of a peer and names each.
    * @returns how many
    */
-  assign(has: Bitfield, room: number, each: (piece: PieceIndex, block: number) => void): number {
+  assign(peer: number, has: Bitfield, room: number, each: (piece: PieceIndex, block: number) => void): number {
+    if (this.#outOfOrder) this.#reorder();
     let assigned = 0;
     for (const lease of this.#open.values()) {
       if (assigned === room) break;
-      if (!has.has(lease.piece)) continue;
+      if (!has.has(lease.piece) || !lease.admits(peer)) continue;
       while (assigned < room) {
-        const block = lease.takeMissing();
+        const block = lease.takeMissing(peer);
         if (block === -1) break;
         each(lease.piece, block);
         assigned++;
@@ -74,9 +77,12 @@ export class LeaseTable {
   /** A requested block will not come from the peer that was asked. */
   release(piece: PieceIndex, block: number): void {
     const lease = this.#leases.get(piece);
-    if (lease === undefined || !lease.release(block)) return;
-    this.#missingBlocks++;
+    const before = lease?.missing;
+    if (lease === undefined || before === undefined || !lease.release(block)) return;
+    this.#missingBlocks += lease.missing - before;
+    if (this.#open.has(piece)) return;
     this.#open.set(piece, lease);
+    this.#outOfOrder = true;
   }
 
   /** A block is in place; `lease` is one of this table. */
@@ -85,5 +91,11 @@ export class LeaseTable {
     lease.complete(block, peer, now);
     this.#missingBlocks -= before - lease.missing;
     if (lease.missing === 0) this.#open.delete(lease.piece);
+  }
+
+  /** Lease numbers grow with time. */
+  #reorder(): void {
+    this.#open = new Map([...this.#open].sort(([, a], [, b]) => a.lease - b.lease));
+    this.#outOfOrder = false;
   }
 }

@@ -20,6 +20,8 @@ interface Entry {
   /** Attempts in a row that brought nothing. */
   failures: number;
   dialAt: number;
+  /** State `never`, but only as long as this peer is connected: the address is another one of it. */
+  twin: string | undefined;
 }
 
 /** One established connection. */
@@ -30,8 +32,6 @@ export interface PeerConnection {
   readonly address: PeerAddress;
   readonly peerId: Uint8Array;
   readonly incoming: boolean;
-  /** Failed pieces it took part in. */
-  strikes: number;
   /** Group deaths it was connected during. */
   deaths: number;
 }
@@ -103,7 +103,7 @@ export class PeerList {
       if (this.#entries.size >= MAX_ADDRESSES) break;
       const key = addressKey(address);
       if (this.#entries.has(key)) continue;
-      this.#entries.set(key, { address, state: 'idle', group: 0, failures: 0, dialAt: now });
+      this.#entries.set(key, { address, state: 'idle', group: 0, failures: 0, dialAt: now, twin: undefined });
       this.#idle++;
       added++;
     }
@@ -133,10 +133,10 @@ export class PeerList {
    * @returns the connection to drop when the peer is connected twice: of two that were dialled from different ends, the one
    * whose dialler has the higher peer id, so that both ends choose the same; otherwise the newer
    */
-  onConnected(connection: Omit<PeerConnection, 'strikes' | 'deaths'>): PeerConnection | undefined {
+  onConnected(connection: Omit<PeerConnection, 'deaths'>): PeerConnection | undefined {
     const { group, peer, address, peerId, incoming } = connection;
     const key = addressKey(address);
-    const fresh: PeerConnection = { ...connection, strikes: 0, deaths: this.#deaths.get(key) ?? 0 };
+    const fresh: PeerConnection = { ...connection, deaths: this.#deaths.get(key) ?? 0 };
     const twin = this.#findTwin(peerId);
     this.#connections.set(`${group}/${peer}`, fresh);
     this.#everConnected = true;
@@ -156,8 +156,13 @@ export class PeerList {
     const connection = this.connection(group, peer);
     if (connection === undefined) return;
     this.#connections.delete(`${group}/${peer}`);
+    this.#freeTwins(connection, now);
     const entry = this.#entries.get(addressKey(connection.address));
-    if (entry?.state === 'connected' && !connection.incoming) this.#retire(entry, reason, useful, now);
+    if (entry?.state !== 'connected' || connection.incoming) return;
+    this.#retire(entry, reason, useful, now);
+    if (reason !== 'duplicate') return;
+    entry.twin = idOf(connection.peerId);
+    this.#freeTwins(connection, now);
   }
 
   /** A group died and its connections with it. @returns those that should be banned: twice is no accident */
@@ -184,11 +189,19 @@ export class PeerList {
   /** The address is never dialled again. */
   ban(address: PeerAddress): void {
     const key = addressKey(address);
-    const entry = this.#entries.get(key) ?? { address, state: 'idle', group: 0, failures: 0, dialAt: 0 };
+    const entry = this.#entries.get(key) ?? {
+      address,
+      state: 'idle',
+      group: 0,
+      failures: 0,
+      dialAt: 0,
+      twin: undefined,
+    };
     if (!this.#entries.has(key)) {
       this.#entries.set(key, entry);
       this.#idle++;
     }
+    entry.twin = undefined;
     this.#move(entry, 'never');
   }
 
@@ -201,6 +214,18 @@ export class PeerList {
       if (Buffer.compare(connection.peerId, peerId) === 0) return connection;
     }
     return undefined;
+  }
+
+  /** A peer has left: the other addresses that claim to be it may be dialled again. Anybody can claim a peer id. */
+  #freeTwins({ peerId }: PeerConnection, now: number): void {
+    if (this.#findTwin(peerId) !== undefined) return;
+    const twin = idOf(peerId);
+    for (const entry of this.#entries.values()) {
+      if (entry.twin !== twin) continue;
+      entry.twin = undefined;
+      entry.dialAt = now;
+      this.#move(entry, 'idle');
+    }
   }
 
   #retire(entry: Entry, reason: DisconnectReason, useful: boolean, now: number): void {
@@ -219,3 +244,5 @@ export class PeerList {
     entry.state = state;
   }
 }
+
+const idOf = (peerId: Uint8Array): string => Buffer.from(peerId).toString('latin1');

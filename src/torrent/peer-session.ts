@@ -131,13 +131,14 @@ export class PeerSession implements WireSink {
   /** Requests blocks up to the window; notes a shortage when the leases do not offer enough. */
   fill(now: number): void {
     this.shortage = 0;
-    if (!this.canRequest) return;
+    // A snubbed peer has enough to answer: asking it again for the same block gets us dropped by some.
+    if (!this.canRequest || (this.pipeline.snubbed && this.requests.released > 0)) return;
     const outstanding = this.requests.size;
     const window = this.pipeline.window;
     if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
     const room = window - outstanding;
     const { leases, geometry } = this.#torrent;
-    const assigned = leases.assign(this.#has, room, (piece, block) => this.requests.push(piece, block));
+    const assigned = leases.assign(this.peer, this.#has, room, (piece, block) => this.requests.push(piece, block));
     this.shortage = room - assigned;
     if (assigned === 0) return;
     if (outstanding === 0) {
@@ -153,10 +154,15 @@ export class PeerSession implements WireSink {
     this.#link.send(bytes);
   }
 
-  /** Deadlines: a peer that owes blocks and gives none is snubbed, and what it owes is asked for elsewhere. */
+  /**
+   * Deadlines: a peer that owes blocks and gives none is snubbed, and what it owes is asked for elsewhere. Another time-out
+   * later its requests count as lost.
+   */
   onTick(now: number): void {
-    if (!this.#owes || now - this.#answeredAt < this.#options.requestTimeoutMs) return;
+    const owes = this.requests.size > 0 || this.requests.released > 0 || this.#lease !== 0;
+    if (!owes || now - this.#answeredAt < this.#options.requestTimeoutMs) return;
     this.#answeredAt = now;
+    if (this.pipeline.snubbed) return this.requests.clear(this.#release);
     this.pipeline.onSnub();
     this.requests.release(this.#release);
     this.#releaseBlock();
@@ -278,7 +284,7 @@ export class PeerSession implements WireSink {
     this.#answeredAt = this.#now;
     this.pipeline.onBlock(length, this.#now);
     const lease = leases.get(piece);
-    if (lease?.lacks(this.#block)) this.#lease = lease.lease;
+    if (lease?.lacks(this.#block) && lease.admits(this.peer)) this.#lease = lease.lease;
   }
 
   onBlockChunk(bytes: Uint8Array, start: number, end: number): void {
@@ -308,10 +314,6 @@ export class PeerSession implements WireSink {
     if (this.#lease === 0) return undefined;
     const lease = this.#torrent.leases.get(this.#piece);
     return lease !== undefined && lease.lease === this.#lease && lease.lacks(this.#block) ? lease : undefined;
-  }
-
-  get #owes(): boolean {
-    return this.requests.size > 0 || this.#lease !== 0;
   }
 
   /** The block that is arriving is no longer waited for; it is still welcome. */

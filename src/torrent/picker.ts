@@ -105,10 +105,8 @@ export class Picker {
   pick(group: number, source: Source, count: number, now: number): PieceIndex[] {
     this.#sortWhenStale(now);
     const picked: PieceIndex[] = [];
-    for (const piece of this.#returned) {
-      if (picked.length === count) return picked;
-      if (source.canGive(piece)) this.#take(piece, picked);
-    }
+    this.#takeReturned(PieceState.partial, source, count, picked);
+    this.#takeReturned(PieceState.missing, source, count, picked);
     const passed = this.#cursors[group]!;
     this.#walk(group, passed, this.#order.length, source, count, picked);
     if (picked.length < count && passed > 0 && now >= this.#wrapAt[group]!) {
@@ -144,6 +142,13 @@ export class Picker {
     this.#states[piece] = PieceState.fetching;
     this.#returned.delete(piece);
     picked.push(piece);
+  }
+
+  #takeReturned(state: PieceState, source: Source, count: number, picked: PieceIndex[]): void {
+    for (const piece of this.#returned) {
+      if (picked.length === count) return;
+      if (this.#states[piece] === state && source.canGive(piece)) this.#take(piece, picked);
+    }
   }
 
   #walk(group: number, from: number, to: number, source: Source, count: number, picked: PieceIndex[]): void {

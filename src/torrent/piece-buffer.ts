@@ -2,6 +2,7 @@
  * One leased piece on its way to being complete: the buffer, and for each block whether it is missing, requested or present.
  * Pure. The buffer may be transferred away afterwards; nothing here keeps a view on it beyond `bytes`.
  */
+import type { LeaseGrant } from '../messages.js';
 import { BLOCK_LENGTH } from '../protocol/wire.js';
 import type { Geometry, PieceIndex } from './geometry.js';
 
@@ -14,6 +15,11 @@ export class PieceBuffer {
   /** Exactly the piece. */
   readonly bytes: Uint8Array;
   readonly blockCount: number;
+  /**
+   * Only one peer may give blocks of it: the piece failed its hash when several did, and this tells which of them lies. When
+   * that peer leaves, the piece starts again.
+   */
+  readonly exclusive: boolean;
   /** When a block last arrived, or the lease did; ms. */
   progressAt: number;
   readonly #states: Uint8Array;
@@ -21,21 +27,16 @@ export class PieceBuffer {
   readonly #givers: Uint32Array;
   #missing: number;
   #present = 0;
+  /** The peer an exclusive piece is asked of; 0 as long as nobody is. */
+  #owner = 0;
   /** No block before this one is missing. */
   #cursor = 0;
 
   /**
-   * @param present blocks the buffer already holds, one byte each
+   * @param grant `present` names the blocks the buffer already holds, one byte each
    * @throws RangeError when the buffer cannot hold the piece: a detached buffer has no bytes
    */
-  constructor(
-    lease: number,
-    piece: PieceIndex,
-    geometry: Geometry,
-    buffer: ArrayBuffer,
-    now: number,
-    present?: Uint8Array,
-  ) {
+  constructor({ lease, piece, buffer, present, exclusive }: LeaseGrant, geometry: Geometry, now: number) {
     const length = geometry.lengthOf(piece);
     if (buffer.byteLength < length) throw new RangeError(`lease buffer of ${buffer.byteLength} bytes for ${length}`);
     this.lease = lease;
@@ -43,6 +44,7 @@ export class PieceBuffer {
     this.buffer = buffer;
     this.bytes = new Uint8Array(buffer, 0, length);
     this.blockCount = geometry.blocksIn(piece);
+    this.exclusive = exclusive === true;
     this.progressAt = now;
     this.#states = new Uint8Array(this.blockCount);
     this.#givers = new Uint32Array(this.blockCount);
@@ -68,9 +70,15 @@ export class PieceBuffer {
     return this.#present === 0;
   }
 
-  /** Marks the first missing block as requested and returns it; -1 when none is missing. */
-  takeMissing(): number {
+  /** Whether a peer may be asked for blocks, and its answers taken. */
+  admits(peer: number): boolean {
+    return !this.exclusive || this.#owner === 0 || this.#owner === peer;
+  }
+
+  /** Marks the first missing block as requested of a peer and returns it; -1 when none is missing. */
+  takeMissing(peer: number): number {
     if (this.#missing === 0) return -1;
+    this.#owner = peer;
     while (this.#states[this.#cursor] !== Block.missing) this.#cursor++;
     this.#states[this.#cursor] = Block.requested;
     this.#missing--;
@@ -80,6 +88,10 @@ export class PieceBuffer {
   /** A requested block will not come: it is missing again. @returns false when it was not requested */
   release(block: number): boolean {
     if (this.#states[block] !== Block.requested) return false;
+    if (this.exclusive) {
+      this.#restart();
+      return true;
+    }
     this.#states[block] = Block.missing;
     this.#missing++;
     if (block < this.#cursor) this.#cursor = block;
@@ -111,13 +123,23 @@ export class PieceBuffer {
     return Math.min(BLOCK_LENGTH, this.bytes.length - block * BLOCK_LENGTH);
   }
 
-  /** The peers that gave blocks, each once. */
+  /** The peers that gave the blocks of a complete piece, each once; 0 stands for whoever gave those that came with the lease. */
   givers(): number[] {
-    return [...new Set(this.#givers)].filter((peer) => peer !== 0);
+    return [...new Set(this.#givers)];
   }
 
-  /** One byte per block, 1 = present; what travels home with an unfinished piece. */
+  /** One byte per block, 1 = present; what travels home with an unfinished piece. Nobody can go on with an exclusive one. */
   presence(): Uint8Array {
+    if (this.exclusive) return new Uint8Array(this.blockCount);
     return this.#states.map((state) => (state === Block.present ? 1 : 0));
+  }
+
+  #restart(): void {
+    this.#states.fill(Block.missing);
+    this.#givers.fill(0);
+    this.#missing = this.blockCount;
+    this.#present = 0;
+    this.#cursor = 0;
+    this.#owner = 0;
   }
 }

@@ -37,7 +37,7 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.#options = options;
-    this.#cap = options.requestsUnknownReqq;
+    this.#cap = Math.min(options.requestsUnknownReqq, options.requestsMax);
     this.#fallback = this.#window = Math.min(options.requestsAtStart, this.#cap);
   }
 
@@ -90,7 +90,7 @@ export class Pipeline {
   #restart(): void {
     this.#phase = 'grow';
     this.#rate = 0;
-    this.#fallback = this.#window = this.#options.requestsMin;
+    this.#fallback = this.#window = Math.min(this.#options.requestsMin, this.#cap);
     this.#roundStart = undefined;
   }
 

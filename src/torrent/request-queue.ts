@@ -27,10 +27,16 @@ export class RequestQueue {
   #head = 0;
   #tail = 0;
   #live = 0;
+  #released = 0;
 
   /** Requests owed to us; released ones do not count. */
   get size(): number {
     return this.#live;
+  }
+
+  /** Requests given up that may still be answered. */
+  get released(): number {
+    return this.#released;
   }
 
   push(piece: PieceIndex, block: number): void {
@@ -45,16 +51,22 @@ export class RequestQueue {
   /** Removes the request of a block that is arriving and tells what it was. */
   take(piece: number, block: number): Match {
     const mask = this.#states.length - 1;
+    let found = -1;
     for (let position = this.#head; position < this.#tail; position++) {
       const slot = position & mask;
       const state = this.#states[slot];
       if (state === Slot.empty || this.#pieces[slot] !== piece || this.#blocks[slot] !== block) continue;
-      this.#states[slot] = Slot.empty;
-      if (state === Slot.live) this.#live--;
-      this.#skipEmpty();
-      return state as Match;
+      found = slot;
+      // A block that was given up and asked for again comes once from those who drop the second request: it was that one.
+      if (state === Slot.live) break;
     }
-    return Match.none;
+    if (found === -1) return Match.none;
+    const state = this.#states[found] as Match;
+    this.#states[found] = Slot.empty;
+    if (state === Match.live) this.#live--;
+    else this.#released--;
+    this.#skipEmpty();
+    return state;
   }
 
   /** Visits the `count` requests pushed last, in their order. */
@@ -73,6 +85,7 @@ export class RequestQueue {
       if (this.#states[slot] !== Slot.live) continue;
       this.#states[slot] = Slot.released;
       this.#live--;
+      this.#released++;
       each(this.#pieces[slot] as PieceIndex, this.#blocks[slot]!);
     }
   }
@@ -81,6 +94,7 @@ export class RequestQueue {
   clear(each: (piece: PieceIndex, block: number) => void): void {
     this.release(each);
     this.#head = this.#tail;
+    this.#released = 0;
     this.#states.fill(Slot.empty);
   }
 
@@ -109,5 +123,6 @@ export class RequestQueue {
     this.#states = states;
     this.#head = 0;
     this.#tail = kept;
+    this.#released = 0;
   }
 }

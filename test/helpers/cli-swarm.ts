@@ -1,0 +1,79 @@
+// A swarm on loopback for one test: payload, torrent, tracker and seeding processes, all gone when the test ends.
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { type PayloadShape, payloadTorrent, writePayload } from '../../src/swarm/payload.js';
+import { type Seeder, startSeeder } from '../../src/swarm/seeder.js';
+import { type RunningTracker, startTracker } from '../../src/swarm/tracker.js';
+import { CLI } from './cli-run.js';
+import { temporaryFolder } from './fs-temp.js';
+
+export const PIECE = 65_536;
+/** 40 pieces, the last one short. */
+export const SINGLE: PayloadShape = { seed: 'single', name: 'single.bin', length: 40 * PIECE - 1234 };
+/** Files that begin and end within pieces, one without bytes, one smaller than a piece. */
+export const SEVERAL: PayloadShape = {
+  seed: 'several',
+  name: 'several',
+  length: 1_000_000 + 7 + 70_000 + 300_000,
+  files: [
+    { path: ['first.bin'], length: 1_000_000 },
+    { path: ['folder', 'empty'], length: 0 },
+    { path: ['folder', 'small'], length: 7 },
+    { path: ['folder', 'deep', 'middle.bin'], length: 70_000 },
+    { path: ['last.bin'], length: 300_000 },
+  ],
+};
+
+export interface TestSwarm {
+  readonly shape: PayloadShape;
+  /** The test's own folder, which holds all others. */
+  readonly folder: string;
+  /** Path of the `.torrent`. */
+  readonly torrent: string;
+  /** Folder of the payload. */
+  readonly seeds: string;
+  /** An empty folder. */
+  readonly downloads: string;
+  readonly tracker: RunningTracker;
+  seeder(): Promise<Seeder>;
+}
+
+/** A payload with its torrent and a tracker; nobody seeds it yet. */
+export async function testSwarm(
+  shape: PayloadShape,
+  trackers: (tracker: RunningTracker) => readonly (readonly string[])[] = ({ httpUrl }) => [[httpUrl]],
+): Promise<TestSwarm> {
+  const folder = await temporaryFolder();
+  const [seeds, downloads, torrent] = ['seeds', 'downloads', 'it.torrent'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await mkdir(downloads);
+  const tracker = await startTracker({ host: '127.0.0.1' });
+  onTestFinished(() => tracker.close());
+  const hashes = await writePayload(shape, seeds, PIECE);
+  await writeFile(torrent, payloadTorrent(shape, PIECE, hashes, trackers(tracker)));
+  const seeder = async (): Promise<Seeder> => {
+    const started = await startSeeder({ torrent, dir: seeds, cli: CLI });
+    onTestFinished(async () => {
+      await started.stop();
+    });
+    return started;
+  };
+  return { shape, folder, torrent, seeds, downloads, tracker, seeder };
+}
+
+/** Cuts the single file of a payload to its first pieces. */
+export async function keepPieces({ shape, seeds }: TestSwarm, pieces: number): Promise<void> {
+  await truncate(join(seeds, shape.name), pieces * PIECE);
+}
+
+/** Removes the payload. */
+export async function loseAll({ seeds }: TestSwarm): Promise<void> {
+  await rm(seeds, { recursive: true });
+}
+
+/** Flags of every command in a test: loopback, one worker. */
+export const LOCAL = ['--bind', '127.0.0.1', '--workers', '1'] as const;

@@ -1,0 +1,332 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { DownloadEvent } from '../../src/download.js';
+import { Session } from '../../src/session.js';
+import { block, handshakeOf, RawPeer, ScriptedPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
+import { atEnd, emptyFolder, ending, openSession } from '../helpers/session-harness.js';
+import { type SmallTorrent, smallTorrent } from '../helpers/small-torrent.js';
+
+const BLOCK = 16_384;
+/** 40 pieces of 4 blocks and a short one. */
+const torrent = smallTorrent(40 * 4 * BLOCK + 777, 4 * BLOCK);
+
+const at = (...ports: number[]) => ports.map((port) => ({ host: '127.0.0.1', port }));
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'none',
+    (error) => error.code,
+  );
+const onDisk = (out: string, { name }: SmallTorrent) => readFile(join(out, name));
+
+describe('a download', () => {
+  it('fetches from peers that each have a part, verifies and ends', async () => {
+    const even = Buffer.alloc(6, 0b1010_1010);
+    const odd = Buffer.from([0x55, 0x55, 0x55, 0x55, 0x55, 0]);
+    even[5] = 0b1000_0000;
+    const one = await ending(ScriptedSeed.listen(torrent, { has: even }));
+    const two = await ending(ScriptedSeed.listen(torrent, { has: odd, peerId: '-XX0001-the-other-1-' }));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const download = session.add(torrent.bytes, { out, peers: at(one.port, two.port) });
+    await download.done;
+    expect(download.state).toBe('complete');
+    expect(download.stats()).toMatchObject({ have: torrent.payload.length, left: 0, wasted: 0 });
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+    expect(one.requests.every(({ piece }) => piece % 2 === 0)).toBe(true);
+    expect(new Set([...one.requests, ...two.requests].map(({ piece, begin }) => `${piece} ${begin}`)).size).toBe(161);
+  });
+
+  it('keeps what is on disk and good, and overwrites what is bad', async () => {
+    const seed = await ending(ScriptedSeed.listen(torrent));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const existing = Buffer.from(torrent.payload.subarray(0, 30 * 4 * BLOCK));
+    existing.fill(7, 5 * 4 * BLOCK + 100, 5 * 4 * BLOCK + 110);
+    await writeFile(join(out, torrent.name), existing);
+    const events: DownloadEvent[] = [];
+    const download = session.add(torrent.bytes, { out, peers: at(seed.port), onEvent: (event) => events.push(event) });
+    await download.done;
+    expect(events).toContainEqual({ type: 'checked', pieces: 29, of: 41 });
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+    const fetched = new Set(seed.requests.map(({ piece }) => piece));
+    expect([...fetched].sort((a, b) => a - b)).toEqual([5, ...Array.from({ length: 11 }, (_, i) => 30 + i)]);
+  });
+
+  it('is over at once, without a peer, when everything is there', async () => {
+    const [session, out] = [await openSession(), await emptyFolder()];
+    await writeFile(join(out, torrent.name), torrent.payload);
+    const download = session.add(torrent.bytes, { out });
+    await download.done;
+    expect(download.state).toBe('complete');
+  });
+
+  it('of nothing makes an empty file', async () => {
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const empty = smallTorrent(0, BLOCK);
+    await session.add(empty.bytes, { out }).done;
+    expect(await onDisk(out, empty)).toHaveLength(0);
+  });
+
+  it('goes on elsewhere when a peer leaves in the middle of a piece', async () => {
+    let blocks = 0;
+    const quitter: ScriptedSeed = await ending(
+      ScriptedSeed.listen(torrent, {
+        answer: (piece, begin, length, peer) => {
+          if (++blocks <= 10) return quitter.blockOf(piece, begin, length);
+          peer.socket.destroy();
+          return undefined;
+        },
+      }),
+    );
+    const seed = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    await session.add(torrent.bytes, { out, peers: at(quitter.port, seed.port) }).done;
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+  });
+
+  it('shares its session with another and a budget smaller than one piece', async () => {
+    const second = smallTorrent(20 * 64 * BLOCK, 128 * BLOCK, { name: 'second.bin', seed: 9 });
+    const seeds = [await ending(ScriptedSeed.listen(torrent)), await ending(ScriptedSeed.listen(second))];
+    const [session, out] = [await openSession({ memoryBytes: 1_048_576 }), await emptyFolder()];
+    const downloads = [torrent, second].map((it, i) => session.add(it.bytes, { out, peers: at(seeds[i]!.port) }));
+    await Promise.all(downloads.map(({ done }) => done));
+    for (const it of [torrent, second]) expect((await onDisk(out, it)).equals(it.payload)).toBe(true);
+  });
+
+  it('seeds what it has fetched to the next one when told to', async () => {
+    const seed = await ending(ScriptedSeed.listen(torrent));
+    const [first, second] = [await openSession(), await openSession()];
+    const [out, copy] = [await emptyFolder(), await emptyFolder()];
+    const download = first.add(torrent.bytes, { out, peers: at(seed.port), seed: true });
+    await download.done;
+    expect(download.state).toBe('seeding');
+    await seed.close();
+    await second.add(torrent.bytes, { out: copy, peers: at(first.port) }).done;
+    expect((await onDisk(copy, torrent)).equals(torrent.payload)).toBe(true);
+    await download.stop();
+    expect(download.stats()).toMatchObject({ state: 'stopped', uploaded: torrent.payload.length });
+  });
+
+  it('can be stopped in the middle and added again', async () => {
+    let answered = 0;
+    let going = false;
+    const seed: ScriptedSeed = await ending(
+      ScriptedSeed.listen(torrent, {
+        answer: (piece, begin, length) => (++answered > 50 && !going ? undefined : seed.blockOf(piece, begin, length)),
+      }),
+    );
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const first = session.add(torrent.bytes, { out, peers: at(seed.port) });
+    while (first.stats().have < 5 * 4 * BLOCK) await new Promise((resolve) => setImmediate(resolve));
+    await first.stop();
+    expect(await codeOf(first.done)).toBe('CLOSED');
+    going = true;
+    const again = session.add(torrent.bytes, { out, peers: at(seed.port) });
+    await again.done;
+    expect(again.stats().downloaded).toBeLessThan(torrent.payload.length);
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+  });
+});
+
+describe('a download among peers that lie', () => {
+  const poison = (piece: number, begin: number, length: number) => block(piece, begin, Buffer.alloc(length, 1));
+
+  it('bans the one that sends bad data and completes from the honest one', async () => {
+    const liar = await ending(ScriptedSeed.listen(torrent, { answer: poison }));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const warnings: string[] = [];
+    const download = session.add(torrent.bytes, {
+      out,
+      peers: at(liar.port),
+      onEvent: (event) => event.type === 'warning' && warnings.push(event.message),
+    });
+    expect(await codeOf(download.done)).toBe('BAD_DATA');
+    expect(warnings).toEqual(['peer 127.0.0.1 is banned: it sent bad data']);
+
+    const honest = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }));
+    const second = await openSession();
+    const mixed = second.add(torrent.bytes, { out, peers: at(liar.port, honest.port) });
+    await mixed.done;
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+  });
+
+  it('keeps one connection to a peer that answers at two addresses', async () => {
+    const one = await ending(ScriptedSeed.listen(torrent));
+    const two = await ending(ScriptedSeed.listen(torrent));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const what: string[] = [];
+    const download = session.add(torrent.bytes, {
+      out,
+      peers: at(one.port, two.port),
+      onEvent: (event) => event.type === 'peer' && what.push(event.what),
+    });
+    await download.done;
+    expect(what.filter((it) => it === 'connected').length).toBeLessThanOrEqual(1);
+  });
+
+  const useless: readonly [string, (peer: RawPeer) => void][] = [
+    ['send garbage', (peer) => peer.send(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'))],
+    ['announce a message of 4 GiB', (peer) => peer.send(handshakeOf(torrent.infohash), Buffer.alloc(4, 0xff))],
+    ['name another torrent', (peer) => peer.send(handshakeOf(Buffer.alloc(20, 1)))],
+    ['say nothing', () => {}],
+  ];
+  it.each(useless)('completes when the other peers %s', async (_what, script) => {
+    const bad = await ending(ScriptedPeer.listen(script));
+    const good = await ending(ScriptedSeed.listen(torrent));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    await session.add(torrent.bytes, { out, peers: at(bad.port, good.port) }).done;
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+  });
+
+  it('says UNAVAILABLE when nobody can be reached, and names who was tried', async () => {
+    const bad = await ending(ScriptedPeer.listen((peer) => peer.send(Buffer.from('nonsense'))));
+    const [session, out] = [await openSession({ peerTimeoutMs: 300 }), await emptyFolder()];
+    const { done } = session.add(torrent.bytes, { out, peers: at(bad.port) });
+    await expect(done).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('none of 1 peers'),
+    });
+  });
+
+  it('says UNAVAILABLE at once when there is nobody to ask', async () => {
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const { done } = session.add(torrent.bytes, { out });
+    await expect(done).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('--peer') });
+  });
+
+  it('says STALLED when peers are there and give nothing', async () => {
+    const silent = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+    const [session, out] = [await openSession({ stallTimeoutMs: 300 }), await emptyFolder()];
+    expect(await codeOf(session.add(torrent.bytes, { out, peers: at(silent.port) }).done)).toBe('STALLED');
+  });
+});
+
+describe('a session', () => {
+  it('refuses an infohash it has already', async () => {
+    const silent = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    session.add(torrent.bytes, { out, peers: at(silent.port) });
+    expect(() => session.add(torrent.bytes, { out })).toThrow(expect.objectContaining({ code: 'DUPLICATE_TORRENT' }));
+  });
+
+  it('says which port it cannot listen on', async () => {
+    const taken = await ending(ScriptedPeer.listen(() => {}));
+    const opening = openSession({}, { port: taken.port });
+    await expect(opening).rejects.toMatchObject({
+      code: 'CANNOT_LISTEN',
+      message: expect.stringContaining(String(taken.port)),
+    });
+  });
+
+  it('refuses settings out of range', async () => {
+    await expect(openSession({ memoryBytes: 1 })).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(openSession({}, { workers: 0 })).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  it('fails a download whose folder cannot be written, and no other', async () => {
+    const seed = await ending(ScriptedSeed.listen(torrent));
+    const other = smallTorrent(100_000, BLOCK, { name: 'other.bin', seed: 3 });
+    const otherSeed = await ending(ScriptedSeed.listen(other));
+    const [session, out] = [await openSession(), await emptyFolder()];
+    await writeFile(join(out, 'file'), '');
+    const failing = session.add(torrent.bytes, { out: join(out, 'file'), peers: at(seed.port) });
+    const fine = session.add(other.bytes, { out, peers: at(otherSeed.port) });
+    expect(await codeOf(failing.done)).toBe('LOCAL_IO');
+    await fine.done;
+    expect((await onDisk(out, other)).equals(other.payload)).toBe(true);
+  });
+
+  it('refuses what is added after its end', async () => {
+    const [session, out] = [await openSession(), await emptyFolder()];
+    await session.close();
+    expect(() => session.add(torrent.bytes, { out })).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+});
+
+describe('a session whose worker threads die', () => {
+  const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url).href;
+
+  const long = smallTorrent(1000 * BLOCK, BLOCK, { name: 'long.bin' });
+
+  /** A worker whose first `lives` incarnations in `group` die with a message of verified pieces. */
+  async function mortalWorker(group: number, how: string, lives = 1, verified = 1): Promise<URL> {
+    const file = join(await emptyFolder(), 'mortal.mjs');
+    await writeFile(
+      file,
+      `import { peerGroup as immortal } from ${JSON.stringify(WORKER)};
+       import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+       const tally = ${JSON.stringify(`${file}.deaths`)};
+       const deaths = () => (existsSync(tally) ? readFileSync(tally).length : 0);
+       export function peerGroup(start) {
+         const post = start.port.postMessage.bind(start.port);
+         let verified = 0;
+         if (start.group === ${group} && deaths() < ${lives}) {
+           start.port.postMessage = (message, transfer) => {
+             post(message, transfer);
+             if (message.type !== 'verified' || ++verified !== ${verified}) return;
+             appendFileSync(tally, '!');
+             ${how};
+           };
+         }
+         return immortal(start);
+       }`,
+    );
+    return new URL(`file://${file}`);
+  }
+
+  const deaths: readonly [string, string, number][] = [
+    ['throws', `setImmediate(() => { throw new Error('boom'); })`, 1],
+    ['exits', 'process.exit(1)', 1],
+    ['throws at the door', `setImmediate(() => { throw new Error('boom'); })`, 0],
+    ['exits at the door', 'process.exit(1)', 0],
+  ];
+  it.each(deaths)('loses no byte when one %s', async (_what, how, group) => {
+    // Nobody answers before everybody has been asked: each group gets work, however slowly its thread starts.
+    const asked = new Set<number>();
+    let held: (() => void)[] = [];
+    const honest = async (n: number): Promise<ScriptedSeed> => {
+      const seed: ScriptedSeed = await ScriptedSeed.listen(long, {
+        peerId: `-XX0001-number-${n}----`,
+        answer: (piece, begin, length, peer) => {
+          asked.add(n);
+          if (asked.size < 4) held.push(() => peer.send(seed.blockOf(piece, begin, length)));
+          if (asked.size < 4) return undefined;
+          for (const send of held) send();
+          held = [];
+          return seed.blockOf(piece, begin, length);
+        },
+      });
+      return seed;
+    };
+    const seeds = await Promise.all([1, 2, 3, 4].map((n) => ending(honest(n))));
+    const workerUrl = await mortalWorker(group, how);
+    const [session, out] = [await openSession({}, { workerUrl }), await emptyFolder()];
+    const { port } = session;
+    const download = session.add(long.bytes, { out, peers: at(...seeds.map((seed) => seed.port)), seed: true });
+    await download.done;
+    expect((await onDisk(out, long)).equals(long.payload)).toBe(true);
+    expect(await readFile(`${workerUrl.pathname}.deaths`, 'utf8')).toBe('!');
+    // The door, whichever group it is, answers on the port it had.
+    const visitor = await RawPeer.dialUntilOpen(port);
+    atEnd(async () => visitor.socket.destroy());
+    visitor.send(handshakeOf(long.infohash, '-XX0001-a-visitor---'));
+    expect((await visitor.bytes(68)).subarray(28, 48)).toEqual(long.infohash);
+  });
+
+  it('ends with INTERNAL when they die three times within a minute', async () => {
+    const seed = await ending(ScriptedSeed.listen(long));
+    const workerUrl = await mortalWorker(0, 'process.exit(1)', 9);
+    const [session, out] = [await openSession({}, { workerUrl, workers: 1 }), await emptyFolder()];
+    const { done } = session.add(long.bytes, { out, peers: at(seed.port) });
+    await expect(done).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining('worker threads died'),
+    });
+  });
+
+  it('says why when the worker cannot be loaded', async () => {
+    const workerUrl = new URL('file:///nonexistent/worker.js');
+    await expect(Session.open({ bind: '127.0.0.1', workers: 1, workerUrl })).rejects.toMatchObject({
+      code: 'INTERNAL',
+    });
+  });
+});

@@ -1,0 +1,411 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Options } from '../../src/options.js';
+import type { PieceIndex } from '../../src/torrent/geometry.js';
+import { GroupHarness, OUR_ID } from '../helpers/group-harness.js';
+import * as raw from '../helpers/scripted-peer.js';
+import { RawPeer, ScriptedPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
+import { type SmallTorrent, smallTorrent } from '../helpers/small-torrent.js';
+
+const BLOCK = 16_384;
+/** 5 pieces of 3 blocks, the last piece one short block. */
+const torrent = smallTorrent(4 * 3 * BLOCK + 1000, 3 * BLOCK);
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+function start(options: Partial<Options> = {}): GroupHarness {
+  const group = new GroupHarness(options);
+  closers.push(() => group.close());
+  return group;
+}
+
+async function seedOf(of: SmallTorrent, script: raw.SeedScript = {}): Promise<ScriptedSeed> {
+  const seed = await ScriptedSeed.listen(of, script);
+  closers.push(() => seed.close());
+  return seed;
+}
+
+async function scripted(script: (peer: RawPeer) => Promise<void> | void): Promise<ScriptedPeer> {
+  const peer = await ScriptedPeer.listen(script);
+  closers.push(() => peer.close());
+  return peer;
+}
+
+const pieceOf = (piece: number): Buffer =>
+  torrent.payload.subarray(piece * torrent.pieceLength, (piece + 1) * torrent.pieceLength);
+
+describe('a group that downloads', () => {
+  it('asks for work once a peer unchokes it and brings leased pieces home verified', async () => {
+    const group = start();
+    const memory = group.add(torrent);
+    const seed = await seedOf(torrent);
+    group.connect(seed.port);
+    expect(await group.next('connected')).toMatchObject({
+      host: '127.0.0.1',
+      port: seed.port,
+      incoming: false,
+      peer: 1,
+    });
+    const want = await group.next('want');
+    expect(want.count).toBeGreaterThanOrEqual(2);
+    expect(want.leased).toBe(0);
+    expect(memory.section(0).anyPiece).toBe(true);
+    expect(memory.section(0).seeds).toBe(1);
+    const [first, second] = group.lease(torrent, [4, 1]);
+    const verified = [...(await group.next('verified')).leases];
+    if (verified.length < 2) verified.push(...(await group.next('verified')).leases);
+    expect(verified.map(({ lease, piece }) => [lease, piece])).toEqual([
+      [first, 4],
+      [second, 1],
+    ]);
+    expect(Buffer.from(verified[0]!.buffer, 0, 1000)).toEqual(pieceOf(4));
+    expect(Buffer.from(verified[1]!.buffer)).toEqual(pieceOf(1));
+    expect(seed.requests).toEqual([
+      { piece: 4, begin: 0, length: 1000 },
+      { piece: 1, begin: 0, length: BLOCK },
+      { piece: 1, begin: BLOCK, length: BLOCK },
+      { piece: 1, begin: 2 * BLOCK, length: BLOCK },
+    ]);
+  });
+
+  it('names the giver of a piece that fails its hash and gives the buffer back', async () => {
+    const group = start();
+    group.add(torrent);
+    const seed = await seedOf(torrent, {
+      answer: (piece, begin, length) => raw.block(piece, begin, Buffer.alloc(length)),
+    });
+    group.connect(seed.port);
+    const { peer } = await group.next('connected');
+    const [lease] = group.lease(torrent, [2]);
+    const corrupt = await group.next('corrupt');
+    expect(corrupt).toMatchObject({ lease, piece: 2, peers: [peer] });
+    expect(corrupt.buffer.byteLength).toBe(torrent.pieceLength);
+  });
+
+  it('sends a piece whose peer left home with the blocks it has, and goes on from there later', async () => {
+    const group = start();
+    group.add(torrent);
+    const quitter = await seedOf(torrent, {
+      answer: (piece, begin, length, peer) => {
+        if (begin === 2 * BLOCK) peer.socket.destroy();
+        return begin === 2 * BLOCK ? undefined : quitter.blockOf(piece, begin, length);
+      },
+    });
+    group.connect(quitter.port);
+    await group.next('connected');
+    group.lease(torrent, [0]);
+    const returned = await group.next('returned');
+    expect([...returned.present]).toEqual([1, 1, 0]);
+
+    const seed = await seedOf(torrent, { peerId: '-XX0001-another-one-' });
+    group.connect(seed.port);
+    await group.next('connected');
+    const { buffer, present } = returned;
+    group.send({ type: 'lease', torrent: 1, leases: [{ lease: 77, piece: 0 as PieceIndex, buffer, present }] });
+    const [verified] = (await group.next('verified')).leases;
+    expect(verified?.lease).toBe(77);
+    expect(Buffer.from(verified!.buffer)).toEqual(pieceOf(0));
+    expect(seed.requests).toEqual([{ piece: 0, begin: 2 * BLOCK, length: BLOCK }]);
+  });
+
+  it('asks another peer for what a silent one owes', async () => {
+    const group = start({ requestTimeoutMs: 50 });
+    group.add(torrent);
+    const silent = await seedOf(torrent, { answer: () => undefined });
+    group.connect(silent.port);
+    await group.next('connected');
+    group.lease(torrent, [0]);
+    const seed = await seedOf(torrent, { peerId: '-XX0001-another-one-' });
+    group.connect(seed.port);
+    const [verified] = (await group.next('verified')).leases;
+    expect(Buffer.from(verified!.buffer)).toEqual(pieceOf(0));
+    expect(silent.requests.length).toBeGreaterThan(0);
+  });
+
+  it('drops outstanding requests on a choke and repeats them after the unchoke', async () => {
+    const group = start();
+    group.add(torrent);
+    let choked = false;
+    const moody = await seedOf(torrent, {
+      answer: (piece, begin, length) => {
+        if (choked) return moody.blockOf(piece, begin, length);
+        choked = true;
+        return Buffer.concat([raw.CHOKE, raw.UNCHOKE]);
+      },
+    });
+    group.connect(moody.port);
+    await group.next('connected');
+    group.lease(torrent, [3]);
+    const [verified] = (await group.next('verified')).leases;
+    expect(Buffer.from(verified!.buffer)).toEqual(pieceOf(3));
+    expect(moody.requests.length).toBeGreaterThan(3);
+  });
+
+  it('gives a recalled lease back and ignores a recall of one it does not hold', async () => {
+    const group = start();
+    group.add(torrent);
+    const silent = await seedOf(torrent, { answer: () => undefined });
+    group.connect(silent.port);
+    await group.next('connected');
+    const [lease] = group.lease(torrent, [0]);
+    group.send({ type: 'recall', torrent: 1, lease: 4711 });
+    group.send({ type: 'recall', torrent: 1, lease: lease! });
+    expect(await group.next('returned')).toMatchObject({ lease, piece: 0 });
+  });
+
+  it('gives a lease without progress back unasked', async () => {
+    const group = start({ leaseIdleMs: 100 });
+    group.add(torrent);
+    const silent = await seedOf(torrent, { answer: () => undefined });
+    group.connect(silent.port);
+    await group.next('connected');
+    const [lease] = group.lease(torrent, [0]);
+    expect(await group.next('returned')).toMatchObject({ lease, piece: 0 });
+  });
+
+  it('answers the removal of a torrent after its last buffer', async () => {
+    const group = start();
+    group.add(torrent);
+    const silent = await seedOf(torrent, { answer: () => undefined });
+    group.connect(silent.port);
+    await group.next('connected');
+    group.lease(torrent, [0, 1, 2]);
+    group.send({ type: 'removeTorrent', torrent: 1, reason: 'removed' });
+    await group.next('removed');
+    const returned = group.inbox.filter(({ type }) => type === 'returned');
+    expect(returned).toHaveLength(3);
+    expect(group.inbox.find(({ type }) => type === 'disconnected')).toMatchObject({ reason: 'removed' });
+  });
+});
+
+describe('a group facing peers that misbehave', () => {
+  const cases: readonly [string, string, (peer: RawPeer) => Promise<void> | void][] = [
+    ['speaks something else', 'protocol', (peer) => peer.send(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))],
+    ['names another torrent', 'infohash', (peer) => peer.send(raw.handshakeOf(Buffer.alloc(20, 7)))],
+    ['is ourselves', 'self', (peer) => peer.send(raw.handshakeOf(torrent.infohash, Buffer.from(OUR_ID).toString()))],
+    ['says nothing', 'timeout', () => {}],
+    [
+      'stops in the middle of its handshake',
+      'timeout',
+      (peer) => peer.send(raw.handshakeOf(torrent.infohash).subarray(0, 50)),
+    ],
+    ['hangs up', 'closed', (peer) => peer.socket.end()],
+  ];
+  it.each(cases)('drops a peer that %s', async (_what, reason, script) => {
+    const group = start({ handshakeTimeoutMs: 60 });
+    group.add(torrent);
+    const peer = await scripted(script);
+    group.connect(peer.port);
+    const failed = await group.next('connectFailed');
+    expect(failed.port).toBe(peer.port);
+    expect(reason === 'closed' ? ['closed', 'refused'] : [reason]).toContain(failed.reason);
+  });
+
+  it('reports a dial that is refused', async () => {
+    const group = start();
+    group.add(torrent);
+    const gone = await ScriptedPeer.listen(() => {});
+    const { port } = gone;
+    await gone.close();
+    group.connect(port);
+    expect(await group.next('connectFailed')).toMatchObject({ port, reason: 'refused' });
+  });
+
+  const rude: readonly [string, Buffer][] = [
+    ['a message of 1 GiB', Buffer.from([0x40, 0, 0, 0, 5])],
+    ['a bitfield that is too long', raw.bitfield(Buffer.alloc(2))],
+    ['a bitfield with spare bits', raw.bitfield(Buffer.from([0xff]))],
+    ['a HAVE out of range', raw.have(5)],
+    ['a request out of range', raw.request(4, 0, BLOCK)],
+    ['a request that is too long', raw.request(0, 0, 1_000_000)],
+    ['a block of a piece that is not there', raw.block(9, 0, Buffer.alloc(1))],
+    ['a choke with a body', raw.message(0, 1)],
+  ];
+  it.each(rude)('drops a peer that sends %s', async (_what, bytes) => {
+    const group = start();
+    group.add(torrent);
+    const peer = await scripted((it) => it.send(raw.handshakeOf(torrent.infohash), bytes));
+    group.connect(peer.port);
+    await group.next('connected');
+    expect(await group.next('disconnected')).toMatchObject({ reason: 'protocol', downloaded: 0 });
+  });
+
+  it('ignores messages nobody negotiated and blocks nobody asked for', async () => {
+    const group = start();
+    group.add(torrent);
+    const seed = await seedOf(torrent, {
+      answer: (piece, begin, length) =>
+        Buffer.concat([
+          raw.message(20, Buffer.from('\x00de')),
+          raw.message(200, Buffer.alloc(100_000)),
+          raw.block(1, 0, Buffer.alloc(BLOCK, 1)),
+          raw.block(piece, begin, Buffer.alloc(5)),
+          seed.blockOf(piece, begin, length),
+        ]),
+    });
+    group.connect(seed.port);
+    await group.next('connected');
+    group.lease(torrent, [3, 0]);
+    const verified = [...(await group.next('verified')).leases];
+    if (verified.length < 2) verified.push(...(await group.next('verified')).leases);
+    for (const { piece, buffer } of verified) expect(Buffer.from(buffer)).toEqual(pieceOf(piece));
+    let wasted = 0;
+    while (wasted === 0) for (const stats of (await group.next('stats')).torrents) wasted += stats.wasted;
+  });
+
+  it('drops a peer that has been silent for too long and keeps the line alive meanwhile', async () => {
+    const group = start({ idleTimeoutMs: 300, keepAliveMs: 20 });
+    group.add(torrent);
+    const keepAlives: number[] = [];
+    const peer = await scripted(async (it) => {
+      await it.bytes(68);
+      it.send(raw.handshakeOf(torrent.infohash));
+      for (;;) keepAlives.push((await it.next()).id);
+    });
+    group.connect(peer.port);
+    await group.next('connected');
+    expect(await group.next('disconnected')).toMatchObject({ reason: 'timeout' });
+    expect(keepAlives.length).toBeGreaterThanOrEqual(2);
+    expect(new Set(keepAlives)).toEqual(new Set([-1]));
+  });
+});
+
+describe('the door', () => {
+  async function listening(group: GroupHarness): Promise<number> {
+    group.send({ type: 'listen', port: 0 });
+    return (await group.next('listening')).port;
+  }
+
+  it('parks a peer that asks for an unknown torrent until main adds it', async () => {
+    const group = start();
+    const port = await listening(group);
+    const peer = await RawPeer.dial(port);
+    peer.send(raw.handshakeOf(torrent.infohash), raw.bitfield(raw.fullBitfield(5)), raw.UNCHOKE);
+    expect(Buffer.from((await group.next('incoming')).infohash)).toEqual(torrent.infohash);
+    group.add(torrent);
+    expect(await peer.bytes(68)).toEqual(raw.handshakeOf(torrent.infohash, Buffer.from(OUR_ID).toString()));
+    expect(await group.next('connected')).toMatchObject({ incoming: true });
+    expect((await peer.next()).id).toBe(2);
+    await group.next('want');
+  });
+
+  it('answers a handshake of 48 bytes before the peer id comes', async () => {
+    const group = start();
+    const port = await listening(group);
+    group.add(torrent);
+    const peer = await RawPeer.dial(port);
+    const handshake = raw.handshakeOf(torrent.infohash);
+    peer.send(handshake.subarray(0, 48));
+    await peer.bytes(68);
+    peer.send(handshake.subarray(48));
+    expect(await group.next('connected')).toMatchObject({ incoming: true });
+  });
+
+  it('closes a parked peer when main refuses its torrent, and one that main never answers', async () => {
+    const group = start({ parkMs: 100 });
+    const port = await listening(group);
+    const peer = await RawPeer.dial(port);
+    peer.send(raw.handshakeOf(Buffer.alloc(20, 9)));
+    const { infohash } = await group.next('incoming');
+    group.send({ type: 'refuse', infohash });
+    await peer.closed;
+    const forgotten = await RawPeer.dial(port);
+    forgotten.send(raw.handshakeOf(Buffer.alloc(20, 8)));
+    await group.next('incoming');
+    await forgotten.closed;
+  });
+
+  it('says so when the port is taken', async () => {
+    const taken = await ScriptedPeer.listen(() => {});
+    closers.push(() => taken.close());
+    const group = start();
+    group.send({ type: 'listen', port: taken.port });
+    expect((await group.next('listenFailed')).message).toContain('EADDRINUSE');
+  });
+});
+
+describe('a group that uploads', () => {
+  async function seeding(options: Partial<Options> = {}): Promise<{ group: GroupHarness; port: number }> {
+    const root = await mkdtemp(join(tmpdir(), 'spate-group-'));
+    closers.push(() => rm(root, { recursive: true }));
+    await writeFile(join(root, torrent.name), torrent.payload);
+    const group = start(options);
+    group.send({ type: 'listen', port: 0 });
+    const { port } = await group.next('listening');
+    // Piece 2 is not there yet.
+    group.add(torrent, { root, have: Buffer.from([0b1101_1000]) });
+    return { group, port };
+  }
+
+  async function leecher(port: number): Promise<RawPeer> {
+    const peer = await RawPeer.dial(port);
+    peer.send(raw.handshakeOf(torrent.infohash, `-XX0001-${String(Math.random()).slice(2, 14).padEnd(12, '0')}`));
+    await peer.bytes(68);
+    peer.send(raw.INTERESTED);
+    return peer;
+  }
+
+  it('serves any range of the pieces that are written, and those only', async () => {
+    const { group, port } = await seeding();
+    const peer = await leecher(port);
+    expect((await peer.nextOf(5)).body).toEqual(Buffer.from([0b1101_1000]));
+    await peer.nextOf(1);
+    peer.send(
+      raw.request(2, 0, BLOCK),
+      raw.request(0, 0, BLOCK),
+      raw.request(0, BLOCK, BLOCK),
+      raw.request(1, 77, 1001),
+    );
+    const bodies = [await peer.nextOf(7), await peer.nextOf(7), await peer.nextOf(7)].map(({ body }) => body);
+    expect(bodies[0]).toEqual(raw.block(0, 0, pieceOf(0).subarray(0, BLOCK)).subarray(5));
+    expect(bodies[1]).toEqual(raw.block(0, BLOCK, pieceOf(0).subarray(BLOCK, 2 * BLOCK)).subarray(5));
+    expect(bodies[2]).toEqual(raw.block(1, 77, pieceOf(1).subarray(77, 77 + 1001)).subarray(5));
+
+    group.send({ type: 'have', torrent: 1, pieces: [2 as PieceIndex] });
+    expect((await peer.nextOf(4)).body.readUInt32BE()).toBe(2);
+    peer.send(raw.request(2, 0, 100));
+    expect((await peer.nextOf(7)).body).toEqual(raw.block(2, 0, pieceOf(2).subarray(0, 100)).subarray(5));
+  });
+
+  it('unchokes as many interested peers as there are slots, and the next one when one leaves', async () => {
+    const { group, port } = await seeding({ uploadSlots: 2 });
+    const first = await leecher(port);
+    const second = await leecher(port);
+    await first.nextOf(1);
+    await second.nextOf(1);
+    const third = await leecher(port);
+    for (let i = 0; i < 3; i++) await group.next('connected');
+    first.send(raw.NOT_INTERESTED);
+    await first.nextOf(0);
+    await third.nextOf(1);
+    third.send(raw.request(3, 0, 16));
+    expect((await third.next()).body.readUInt32BE()).toBe(3);
+  });
+
+  it('bounds what a flood of requests can make it read', async () => {
+    const { port } = await seeding({ uploadQueue: 10 });
+    const peer = await leecher(port);
+    await peer.nextOf(1);
+    peer.send(...Array.from({ length: 3000 }, () => raw.request(0, 0, BLOCK)), raw.request(4, 0, 1000));
+    peer.send(raw.request(4, 0, 1000));
+    const first = await peer.nextOf(7);
+    expect(first.body.readUInt32BE()).toBe(0);
+    peer.socket.destroy();
+  });
+
+  it('reports a file that has gone instead of serving something else', async () => {
+    const { group, port } = await seeding();
+    group.send({ type: 'removeTorrent', torrent: 1, reason: 'removed' });
+    await group.next('removed');
+    group.add(torrent, { key: 2, root: '/nonexistent', have: Buffer.from([0b1111_1000]) });
+    const peer = await leecher(port);
+    await peer.nextOf(1);
+    peer.send(raw.request(0, 0, BLOCK));
+    expect((await group.next('readFailed')).message).toContain('/nonexistent');
+  });
+});
