@@ -10,11 +10,12 @@
  * | seeding | an error -> failed |
  * | complete, failed, stopped | never; any state but these -> stopped by `stop` |
  */
+import type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
 import type { Announcer, TrackerStatus } from './discovery/announcer.js';
 import { SpateError } from './errors.js';
 import type { FromGroup, ToGroup, TorrentStats } from './messages.js';
 import type { Options } from './options.js';
-import { canonicalIp, type PeerAddress } from './protocol/address.js';
+import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
 import { FileStore } from './storage/files.js';
 import type { OpenFiles } from './storage/open-files.js';
@@ -23,57 +24,9 @@ import { WriteQueue } from './storage/write-queue.js';
 import { Bitfield } from './torrent/bitfield.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
 import { Geometry, type PieceIndex } from './torrent/geometry.js';
-import { PeerList } from './torrent/peer-list.js';
 import { RateMeter } from './torrent/rate-meter.js';
 import { SharedMemory } from './torrent/shared-memory.js';
 import { Transfer } from './transfer.js';
-
-export type DownloadState = 'checking' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
-
-export interface DownloadSettings {
-  /** Folder the torrent's file or folder is put in. */
-  readonly out: string;
-  /** Peers to connect to beside those that are discovered. */
-  readonly peers?: readonly PeerAddress[];
-  /** Announce URLs beside the torrent's own, each a tier. */
-  readonly trackers?: readonly string[];
-  /** Go on seeding when complete. */
-  readonly seed?: boolean;
-  /** `false` serves what is on disk and fetches nothing. */
-  readonly fetch?: boolean;
-  readonly onEvent?: (event: DownloadEvent) => void;
-}
-
-export type DownloadEvent =
-  /** Existing data has been hashed. */
-  | { readonly type: 'checked'; readonly pieces: number; readonly of: number }
-  /** A tracker answered, warned or failed. */
-  | { readonly type: 'tracker'; readonly status: TrackerStatus }
-  | { readonly type: 'peer'; readonly what: string; readonly address: PeerAddress; readonly peerId?: Uint8Array }
-  | { readonly type: 'warning'; readonly message: string };
-
-/** A snapshot; bytes unless said. */
-export interface DownloadStats {
-  readonly state: DownloadState;
-  readonly length: number;
-  /** Hashed so far while checking. */
-  readonly checked: number;
-  /** In verified pieces on disk. */
-  readonly have: number;
-  /** In wanted pieces that are not. */
-  readonly left: number;
-  /** Payload received and kept, sent, and received in vain, since the start. */
-  readonly downloaded: number;
-  readonly uploaded: number;
-  readonly wasted: number;
-  /** Per second. */
-  readonly downRate: number;
-  readonly upRate: number;
-  /** Connections; those that gave a block lately; addresses known. */
-  readonly peers: number;
-  readonly activePeers: number;
-  readonly knownPeers: number;
-}
 
 /** What the torrents of a session share. */
 export interface DownloadHost {
@@ -108,7 +61,7 @@ export class Download {
   readonly #settings: DownloadSettings;
   readonly #geometry: Geometry;
   readonly #peerId: Uint8Array;
-  readonly #peers: PeerList;
+  readonly #peers: Peers;
   readonly #store: FileStore;
   readonly #queue: WriteQueue;
   readonly #abort = new AbortController();
@@ -146,7 +99,14 @@ export class Download {
     this.#host = host;
     this.#geometry = new Geometry(metainfo);
     this.#peerId = host.createPeerId();
-    this.#peers = new PeerList(this.#peerId, host.options.reconnectMs);
+    this.#peers = new Peers(
+      { torrent: key, ownId: this.#peerId, options: host.options, send: (group, message) => host.send(group, message) },
+      {
+        onCanDial: () => host.onCanDial(),
+        onPeer: (what, address, peerId) => this.#emit({ type: 'peer', what, address, ...(peerId && { peerId }) }),
+        onWarning: (message) => this.#emit({ type: 'warning', message }),
+      },
+    );
     const { pieceCount } = this.#geometry;
     this.#wanted = settings.fetch === false ? new Bitfield(pieceCount) : Bitfield.full(pieceCount);
     this.#store = new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
@@ -276,7 +236,6 @@ export class Download {
     );
     for (const group of this.#host.placeTorrent(this.metainfo.pieceLength)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
-    this.#host.onCanDial();
     this.#announce();
   }
 
@@ -297,9 +256,7 @@ export class Download {
   }
 
   async #listenTo(announcer: Announcer): Promise<void> {
-    for await (const peers of announcer.peers(this.#abort.signal)) {
-      if (this.#peers.add(peers, this.#host.now()) > 0) this.#host.onCanDial();
-    }
+    for await (const peers of announcer.peers(this.#abort.signal)) this.#peers.add(peers, this.#host.now());
   }
 
   #onTracker(status: TrackerStatus): void {
@@ -350,25 +307,7 @@ export class Download {
 
   /** Dials addresses that are due, at most `allowance`. @returns how many */
   dial(allowance: number, now: number): number {
-    if (this.#stopping !== undefined || this.#groups.size === 0) return 0;
-    const room = this.#host.options.peersPerTorrent - this.#peers.connected - this.#peers.dialling;
-    let dialled = 0;
-    while (dialled < Math.min(allowance, room)) {
-      const group = this.#leastLoaded();
-      const address = this.#peers.dial(group, now);
-      if (address === undefined) break;
-      this.#host.send(group, { type: 'connect', torrent: this.key, ...address });
-      dialled++;
-    }
-    return dialled;
-  }
-
-  #leastLoaded(): number {
-    let least = -1;
-    for (const group of this.#groups.keys()) {
-      if (least === -1 || this.#peers.load(group) < this.#peers.load(least)) least = group;
-    }
-    return least;
+    return this.#stopping === undefined ? this.#peers.dial([...this.#groups.keys()], allowance, now) : 0;
   }
 
   onMessage(group: number, message: Extract<FromGroup, { torrent: number }>): void {
@@ -381,17 +320,14 @@ export class Download {
       case 'returned':
         return this.#transfer?.onReturned(message);
       case 'corrupt':
-        return this.#onCorrupt(group, message);
+        this.#peers.onCorrupt(group, message.peers);
+        return this.#transfer?.onCorrupt(message);
       case 'connected':
-        return this.#onConnected(group, message);
-      case 'connectFailed': {
-        const address = { host: message.host, port: message.port };
-        this.#peers.onDialFailed(address, message.reason, now);
-        this.#emit({ type: 'peer', what: `not connected: ${message.reason}`, address });
-        return this.#host.onCanDial();
-      }
+        return this.#peers.onConnected(group, message);
+      case 'connectFailed':
+        return this.#peers.onConnectFailed(message, now);
       case 'disconnected':
-        return this.#onDisconnected(group, message, now);
+        return this.#peers.onDisconnected(group, message, now);
       case 'readFailed':
         return this.fail(new SpateError('LOCAL_IO', message.message));
       case 'removed':
@@ -413,13 +349,7 @@ export class Download {
   onGroupDeath(group: number): void {
     if (!this.#groups.delete(group)) return;
     this.#transfer?.onGroupDeath(group);
-    const banned = this.#peers.onGroupDeath(group, this.#host.now());
-    for (const { address } of banned) {
-      this.#emit({
-        type: 'warning',
-        message: `peer ${address.host} is banned: two workers died while it was connected`,
-      });
-    }
+    this.#peers.onGroupDeath(group, this.#host.now());
     if (this.#leaving.has(group)) this.#onRemoved(group);
     if (this.#stopping === undefined) this.addGroup(group);
   }
@@ -462,44 +392,6 @@ export class Download {
     const none =
       this.#announcer === undefined && known === 0 ? '; the torrent names no tracker, add --tracker or --peer' : '';
     return new SpateError('UNAVAILABLE', `${tried} after ${seconds(waitedMs)}${tracker}${none}`);
-  }
-
-  #onConnected(group: number, message: Extract<FromGroup, { type: 'connected' }>): void {
-    const { peer, peerId, incoming } = message;
-    const address = { host: canonicalIp(message.host) ?? message.host, port: message.port };
-    if (this.#stopping !== undefined) return;
-    const drop = this.#peers.isBanned(address)
-      ? ({ group, peer, reason: 'banned' } as const)
-      : this.#peers.onConnected({ group, peer, address, peerId, incoming });
-    if (drop === undefined) return this.#emit({ type: 'peer', what: 'connected', address, peerId });
-    const reason = 'reason' in drop ? drop.reason : 'duplicate';
-    this.#host.send(drop.group, { type: 'drop', peers: [drop.peer], reason });
-  }
-
-  #onDisconnected(group: number, message: Extract<FromGroup, { type: 'disconnected' }>, now: number): void {
-    const { peer, reason, downloaded, uploaded } = message;
-    const connection = this.#peers.connection(group, peer);
-    this.#peers.onDisconnected(group, peer, reason, downloaded + uploaded > 0, now);
-    if (connection === undefined) return;
-    this.#emit({
-      type: 'peer',
-      what: `disconnected: ${reason}`,
-      address: connection.address,
-      peerId: connection.peerId,
-    });
-    this.#host.onCanDial();
-  }
-
-  /** Who alone gave a bad piece is guilty. Of several nobody is yet: the piece is fetched again from one peer alone. */
-  #onCorrupt(group: number, message: Extract<FromGroup, { type: 'corrupt' }>): void {
-    const [peer, ...others] = message.peers;
-    const guilty = peer !== undefined && others.length === 0 ? this.#peers.connection(group, peer) : undefined;
-    if (guilty !== undefined && !this.#peers.isBanned(guilty.address)) {
-      this.#peers.ban(guilty.address);
-      this.#host.send(group, { type: 'drop', peers: [guilty.peer], reason: 'banned' });
-      this.#emit({ type: 'warning', message: `peer ${guilty.address.host} is banned: it sent bad data` });
-    }
-    this.#transfer?.onCorrupt(message);
   }
 
   #onWritten(piece: PieceIndex): void {

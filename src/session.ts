@@ -5,11 +5,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import type { DownloadSettings } from './api.js';
 import { Announcer } from './discovery/announcer.js';
 import { systemClock } from './discovery/clock.js';
 import { HttpTrackers } from './discovery/http-tracker.js';
 import { UdpTrackers } from './discovery/udp-tracker.js';
-import { Download, type DownloadHost, type DownloadSettings } from './download.js';
+import { Download, type DownloadHost } from './download.js';
 import { SpateError } from './errors.js';
 import { GroupPool } from './group-pool.js';
 import type { FromGroup, ToGroup } from './messages.js';
@@ -20,7 +21,8 @@ import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
 import { VERSION } from './version.js';
 
-export type { Download, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './download.js';
+export type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
+export type { Download } from './download.js';
 export { type ErrorCode, SpateError } from './errors.js';
 export type { Options } from './options.js';
 export { type Metainfo, type MetainfoFile, parseMetainfo } from './protocol/metainfo.js';

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { DownloadEvent } from '../../src/download.js';
+import type { DownloadEvent } from '../../src/api.js';
 import { Session } from '../../src/session.js';
 import { block, handshakeOf, RawPeer, ScriptedPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
 import { atEnd, emptyFolder, ending, openSession } from '../helpers/session-harness.js';

@@ -1,0 +1,50 @@
+/** The shapes of the public API: what a download is given, what it reports. Types only. */
+import type { TrackerStatus } from './discovery/announcer.js';
+import type { PeerAddress } from './protocol/address.js';
+
+export type DownloadState = 'checking' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
+
+export interface DownloadSettings {
+  /** Folder the torrent's file or folder is put in. */
+  readonly out: string;
+  /** Peers to connect to beside those that are discovered. */
+  readonly peers?: readonly PeerAddress[];
+  /** Announce URLs beside the torrent's own, each a tier. */
+  readonly trackers?: readonly string[];
+  /** Go on seeding when complete. */
+  readonly seed?: boolean;
+  /** `false` serves what is on disk and fetches nothing. */
+  readonly fetch?: boolean;
+  readonly onEvent?: (event: DownloadEvent) => void;
+}
+
+export type DownloadEvent =
+  /** Existing data has been hashed. */
+  | { readonly type: 'checked'; readonly pieces: number; readonly of: number }
+  /** A tracker answered, warned or failed. */
+  | { readonly type: 'tracker'; readonly status: TrackerStatus }
+  | { readonly type: 'peer'; readonly what: string; readonly address: PeerAddress; readonly peerId?: Uint8Array }
+  | { readonly type: 'warning'; readonly message: string };
+
+/** A snapshot; bytes unless said. */
+export interface DownloadStats {
+  readonly state: DownloadState;
+  readonly length: number;
+  /** Hashed so far while checking. */
+  readonly checked: number;
+  /** In verified pieces on disk. */
+  readonly have: number;
+  /** In wanted pieces that are not. */
+  readonly left: number;
+  /** Payload received and kept, sent, and received in vain, since the start. */
+  readonly downloaded: number;
+  readonly uploaded: number;
+  readonly wasted: number;
+  /** Per second. */
+  readonly downRate: number;
+  readonly upRate: number;
+  /** Connections; those that gave a block lately; addresses known. */
+  readonly peers: number;
+  readonly activePeers: number;
+  readonly knownPeers: number;
+}
