@@ -1,5 +1,6 @@
 // The real command as a child process: what tests of the command line and of whole swarms drive.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
@@ -65,4 +66,16 @@ export function startSpate(args: readonly string[], options: RunOptions = {}): R
 /** Runs `spate` to its end. */
 export async function spate(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   return await startSpate(args, options).ended;
+}
+
+/** Whether somebody listens on a loopback port: what tells a living process from one that nobody has waited for. */
+export function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }

@@ -1,0 +1,132 @@
+/** The flags that commands share: how they are declared, read and turned into settings of a session. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { messageOf, SpateError } from '../errors.js';
+import { type Options, resolveOptions } from '../options.js';
+import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.js';
+import type { SessionSettings } from '../session.js';
+import type { ColorChoice } from './output.js';
+import { parseDuration, parseSizeLimit } from './units.js';
+
+export interface OutputFlags {
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly json?: boolean;
+  readonly color: ColorChoice;
+}
+
+export interface NetworkFlags extends OutputFlags {
+  readonly peer?: readonly HostPort[];
+  readonly tracker?: readonly string[];
+  readonly workers?: number;
+  readonly port?: number;
+  readonly bind?: string;
+  /** Bytes. */
+  readonly memory?: number;
+  /** Milliseconds; 0 waits for ever. */
+  readonly peerTimeout?: number;
+  /** Milliseconds; 0 waits for ever. */
+  readonly stallTimeout?: number;
+}
+
+/** What `--memory none` stands for: more than any machine has. */
+const UNLIMITED_BYTES = 2 ** 40;
+const MAX_WORKERS = 64;
+
+export function addOutputFlags(command: Command): Command {
+  return command
+    .option('--json', 'print one JSON object on stdout')
+    .option('-q, --quiet', 'print errors only')
+    .option('-v, --verbose', 'print details, and the stack of errors')
+    .addOption(colorOption());
+}
+
+export function colorOption(): Option {
+  return new Option('--color <when>', 'use colour').choices(['auto', 'always', 'never']).default('auto');
+}
+
+export function addNetworkFlags(command: Command): Command {
+  return command
+    .option('--peer <host:port>', 'connect to this peer; repeatable', checked(collected(parseHostPort)))
+    .option('--tracker <url>', 'announce to this tracker too; repeatable', checked(collected(parseTracker)))
+    .option('--port <n>', 'listen on this TCP port (default: a free one)', checked(parseInteger(0, 65_535)))
+    .option('--bind <addr>', 'listen on and connect from this IP address (default: all)', checked(parseIp))
+    .option('--workers <n>', 'worker threads (default: one per core)', checked(parseInteger(1, MAX_WORKERS)))
+    .option('--memory <size>', 'cap of buffered payload (default: 256MiB)', checked(parseMemory));
+}
+
+export function addPatienceFlags(command: Command): Command {
+  return command
+    .option(
+      '--peer-timeout <time>',
+      'give up when no peer is reached for so long (default: 60s, 0 waits)',
+      checked(parseTimeout('peerTimeoutMs')),
+    )
+    .option(
+      '--stall-timeout <time>',
+      'give up when no byte comes for so long (default: 5m, 0 waits)',
+      checked(parseTimeout('stallTimeoutMs')),
+    );
+}
+
+/** The session that the flags ask for. */
+export function sessionSettings(flags: NetworkFlags): SessionSettings {
+  const { workers, port, bind, memory, peerTimeout, stallTimeout } = flags;
+  return {
+    ...(workers !== undefined && { workers }),
+    ...(port !== undefined && { port }),
+    ...(bind !== undefined && { bind }),
+    options: {
+      ...(memory !== undefined && { memoryBytes: memory }),
+      ...(peerTimeout !== undefined && { peerTimeoutMs: peerTimeout }),
+      ...(stallTimeout !== undefined && { stallTimeoutMs: stallTimeout }),
+    },
+  };
+}
+
+/** For commander, which names the flag in front of the message. */
+function checked<T>(parse: (text: string, previous: T | undefined) => T) {
+  return (text: string, previous: T | undefined): T => {
+    try {
+      return parse(text, previous);
+    } catch (error) {
+      if (error instanceof SpateError || error instanceof RangeError) throw new InvalidArgumentError(messageOf(error));
+      throw error;
+    }
+  };
+}
+
+function collected<T>(parse: (text: string) => T): (text: string, previous: readonly T[] | undefined) => readonly T[] {
+  return (text, previous = []) => [...previous, parse(text)];
+}
+
+function parseInteger(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new SpateError('USAGE', `expected a number from ${min} to ${max}`);
+  };
+}
+
+function parseIp(text: string): string {
+  const host = canonicalIp(text);
+  if (host === undefined) throw new SpateError('USAGE', 'expected an IP address of this machine');
+  return host;
+}
+
+function parseTracker(text: string): string {
+  if (/^(?:https?|udp):\/\/[^\s\p{C}]+$/iu.test(text) && URL.canParse(text)) return text;
+  throw new SpateError('USAGE', 'expected an http, https or udp URL');
+}
+
+function parseMemory(text: string): number {
+  return inRange('memoryBytes', Math.min(parseSizeLimit(text), UNLIMITED_BYTES));
+}
+
+function parseTimeout(option: keyof Options): (text: string) => number {
+  return (text) => inRange(option, parseDuration(text));
+}
+
+/** @throws RangeError naming the range */
+function inRange(option: keyof Options, value: number): number {
+  return resolveOptions({ [option]: value })[option];
+}

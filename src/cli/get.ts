@@ -1,0 +1,42 @@
+/** `spate get`, and `spate` alone: downloads torrents. */
+import type { Command } from 'commander';
+import { addNetworkFlags, addOutputFlags, addPatienceFlags, type NetworkFlags } from './flags.js';
+import type { Job } from './job.js';
+import type { RunContext } from './run.js';
+
+interface GetFlags extends NetworkFlags {
+  readonly out: string;
+  readonly seed?: boolean;
+}
+
+export function addGet(program: Command): void {
+  const command = program
+    .command('get', { isDefault: true })
+    .description('download torrents; what is on disk already is kept')
+    .argument('<torrent...>', 'paths of .torrent files, or - for one on stdin')
+    .option('-o, --out <dir>', 'folder to download into', '.')
+    .option('--seed', 'go on seeding until a signal');
+  addNetworkFlags(command);
+  addPatienceFlags(command);
+  addOutputFlags(command).action(async (sources: string[], flags: GetFlags) => {
+    process.exitCode ??= await get(sources, flags);
+  });
+}
+
+async function get(sources: readonly string[], flags: GetFlags): Promise<number> {
+  const { run } = await import('./run.js');
+  return await run({
+    sources,
+    flags,
+    out: flags.out,
+    fetch: true,
+    seed: flags.seed === true,
+    onDone: (job, context) => onDone(job, flags, context),
+  });
+}
+
+function onDone(job: Job, flags: GetFlags, { output, port }: RunContext): void {
+  if (flags.json) output.note(`done ${job.doneText()}`);
+  else output.success('done', job.doneText());
+  if (flags.seed) output.note(`seeding ${job.name} on port ${port} until a signal`);
+}

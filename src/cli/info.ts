@@ -1,0 +1,104 @@
+/** `spate info`: what a torrent says. */
+import type { Command } from 'commander';
+import type { Metainfo } from '../protocol/metainfo.js';
+import { EXIT, exitCodeOf } from './exit-codes.js';
+import { addOutputFlags, type OutputFlags } from './flags.js';
+import { Output } from './output.js';
+import { escapeControls, jsonLine } from './text.js';
+import { formatBytes } from './units.js';
+
+export function addInfo(program: Command): void {
+  const command = program
+    .command('info')
+    .description('show what a torrent says')
+    .argument('<torrent>', 'path of a .torrent file, or - for stdin');
+  addOutputFlags(command).action(async (source: string, flags: OutputFlags) => {
+    process.exitCode ??= await info(source, flags);
+  });
+}
+
+async function info(source: string, flags: OutputFlags): Promise<number> {
+  const output = new Output(flags);
+  try {
+    const { readTorrent } = await import('./sources.js');
+    const metainfo = await readTorrent(source);
+    if (flags.json) output.data(jsonLine(infoJson(metainfo)));
+    else for (const line of infoLines(metainfo)) output.data(line);
+    return EXIT.ok;
+  } catch (error) {
+    output.error(error);
+    return exitCodeOf(error);
+  }
+}
+
+/** For `--json`: lengths in bytes, the date in seconds since 1970. Indices count from 1 and include pad files, which are not listed. */
+export function infoJson(metainfo: Metainfo): Record<string, unknown> {
+  const { name, length, pieceLength, trackers, comment, createdBy, creationDate } = metainfo;
+  return {
+    infohash: infohashOf(metainfo),
+    name,
+    length,
+    pieceLength,
+    pieces: pieceCount(metainfo),
+    private: metainfo.private,
+    files: listed(metainfo).map(({ index, path, length }) => ({ index, path, length })),
+    trackers,
+    ...(comment !== undefined && { comment }),
+    ...(createdBy !== undefined && { createdBy }),
+    ...(creationDate !== undefined && { creationDate }),
+  };
+}
+
+/** For people: the facts, then the files. Control characters are written out. */
+export function infoLines(metainfo: Metainfo): string[] {
+  const { name, length, pieceLength, trackers, comment, createdBy, creationDate } = metainfo;
+  const facts: [string, string | undefined][] = [
+    ['name', name],
+    ['infohash', infohashOf(metainfo)],
+    ['length', `${formatBytes(length)} (${length} bytes)`],
+    ['pieces', `${pieceCount(metainfo)} of ${formatBytes(pieceLength)}`],
+    ['private', metainfo.private ? 'yes' : 'no'],
+    ['created', creationDate === undefined ? undefined : dateText(creationDate)],
+    ['created by', createdBy],
+    ['comment', comment],
+    ...trackers.map((tier, i): [string, string] => [`tracker ${i + 1}`, tier.join('  ')]),
+  ];
+  const labelled = facts.flatMap(([label, text]) =>
+    text === undefined ? [] : [`${label.padEnd(12)}${escapeControls(text)}`],
+  );
+  return [...labelled, '', ...fileLines(metainfo)];
+}
+
+function fileLines(metainfo: Metainfo): string[] {
+  const files = listed(metainfo).map(({ index, length, path }) => ({
+    index: String(index),
+    size: formatBytes(length),
+    path: escapeControls(path),
+  }));
+  const indexWidth = Math.max(1, ...[files.at(-1)?.index.length ?? 1]);
+  const sizeWidth = files.reduce((width, { size }) => Math.max(width, size.length), 'size'.length);
+  const row = (index: string, size: string, path: string): string =>
+    `${index.padStart(indexWidth)}  ${size.padStart(sizeWidth)}  ${path}`;
+  return [row('#', 'size', 'path'), ...files.map(({ index, size, path }) => row(index, size, path))];
+}
+
+/** The files that are on disk, with their place in the torrent. */
+function listed(metainfo: Metainfo): { readonly index: number; readonly path: string; readonly length: number }[] {
+  return metainfo.files.flatMap(({ path, length, pad }, i) =>
+    pad ? [] : [{ index: i + 1, path: path.join('/'), length }],
+  );
+}
+
+function infohashOf({ infohash }: Metainfo): string {
+  return Buffer.from(infohash).toString('hex');
+}
+
+function pieceCount({ pieceHashes }: Metainfo): number {
+  return pieceHashes.length / 20;
+}
+
+/** A number too large for a date is shown as it is. */
+function dateText(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? String(seconds) : `${date.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+/** The `spate` command: declares the commands, runs the one that is asked for, and turns what goes wrong into one line and an exit code. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { EXIT, exitCodeOf } from './exit-codes.js';
+import { addGet } from './get.js';
+import { addInfo } from './info.js';
+import { Output } from './output.js';
+import { addSeed } from './seed.js';
+
+const HELP = `
+Examples:
+  spate debian.torrent -o downloads       download; run it again to go on
+  spate info debian.torrent               what is in it
+  spate seed debian.torrent downloads     give it to others
+
+\`spate get --help\` lists the flags of a download.`;
+
+const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+
+process.stdout.on('error', onPipeError);
+process.stderr.on('error', onPipeError);
+process.on('uncaughtException', (error) => {
+  fail(error);
+  process.exit();
+});
+
+const program = new Command('spate')
+  .description('A BitTorrent downloader.')
+  .version(version)
+  .addHelpText('after', HELP)
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(usageError(text)) });
+addGet(program);
+addSeed(program);
+addInfo(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  else fail(error);
+}
+
+function fail(error: unknown): void {
+  new Output({ verbose: process.argv.includes('-v') || process.argv.includes('--verbose') }).error(error);
+  process.exitCode = exitCodeOf(error);
+}
+
+/** Commander's message in the form of all others: one line. */
+function usageError(text: string): string {
+  const line = text
+    .trim()
+    .replace(/^error: /, '')
+    .replace(' is invalid. ', ' is invalid: ')
+    .replace(/\.$/, '')
+    .replaceAll(/\s*\n\s*/g, ' ');
+  return `spate: ${line}; see \`spate --help\`\n`;
+}
+
+/** The reader has left: a quiet end. */
+function onPipeError(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exitCode = EXIT.pipe;
+}

@@ -1,0 +1,30 @@
+/** Peers named on the command line, by address or by name: names are looked up before the engine sees them. */
+import { messageOf } from '../errors.js';
+import { formatAddress, type HostPort, type PeerAddress } from '../protocol/address.js';
+
+/** The IP literals of a host, which may be one itself. */
+export type ResolveHost = (host: string) => Promise<readonly string[]>;
+
+/**
+ * Every address of every peer.
+ * @param onFailure told of each name that has none; the others are still worth a try
+ */
+export async function resolvePeers(
+  peers: readonly HostPort[],
+  resolve: ResolveHost,
+  onFailure: (message: string) => void,
+): Promise<PeerAddress[]> {
+  const found = await Promise.all(
+    peers.map(async (peer) => {
+      try {
+        const hosts = await resolve(peer.host);
+        if (hosts.length === 0) onFailure(`peer ${formatAddress(peer)}: the name has no address`);
+        return hosts.map((host) => ({ host, port: peer.port }));
+      } catch (error) {
+        onFailure(`peer ${formatAddress(peer)}: ${messageOf(error)}`);
+        return [];
+      }
+    }),
+  );
+  return found.flat();
+}

@@ -1,0 +1,146 @@
+/**
+ * What `get` and `seed` do alike: take the torrents, open one session for them, follow each to its end, leave in good order
+ * and sum up. How a torrent is asked for and announced as done is the command's.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { unlessAborted } from '../discovery/clock.js';
+import { addressesOf, systemLookup } from '../discovery/lookup.js';
+import { SpateError } from '../errors.js';
+import type { PeerAddress } from '../protocol/address.js';
+import { Session } from '../session.js';
+import { combinedExitCode, exitCodeOf } from './exit-codes.js';
+import { type NetworkFlags, sessionSettings } from './flags.js';
+import { type Interruption, watchInterruption } from './interruption.js';
+import { errorJson, Job, rounded } from './job.js';
+import { Output } from './output.js';
+import { resolvePeers } from './peers.js';
+import { showProgress } from './progress.js';
+import { readTorrent } from './sources.js';
+import { jsonLine } from './text.js';
+
+export interface RunSettings {
+  readonly sources: readonly string[];
+  readonly flags: NetworkFlags;
+  /** Folder of the payload. */
+  readonly out: string;
+  /** Fetch what is missing. */
+  readonly fetch: boolean;
+  /** Go on until interrupted. */
+  readonly seed: boolean;
+  /** A torrent has what it can get. */
+  onDone(job: Job, context: RunContext): Promise<void> | void;
+}
+
+export interface RunContext {
+  readonly output: Output;
+  /** That is listened on. */
+  readonly port: number;
+  readonly signal: AbortSignal;
+}
+
+/** How often a seeding torrent is looked at for a failure, which it has no event for. */
+const SEEDING_POLL_MS = 500;
+
+/** @returns the exit code */
+export async function run(settings: RunSettings): Promise<number> {
+  const startedAt = performance.now();
+  const { flags, sources } = settings;
+  const output = new Output(flags);
+  const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
+  const jobs = sources.map((source) => new Job(source, output));
+  let failure: unknown;
+  try {
+    await load(jobs, output, interruption.signal);
+    if (jobs.some(({ error }) => error === undefined)) await runJobs(jobs, settings, output, interruption.signal);
+  } catch (error) {
+    if (!interruption.signal.aborted) {
+      failure = error;
+      output.error(error);
+    }
+  } finally {
+    interruption.release();
+  }
+  const exitCode = exitCodeFor(jobs, failure, interruption);
+  if (flags.json) {
+    const seconds = rounded((performance.now() - startedAt) / 1000);
+    const error = failure === undefined ? {} : { error: errorJson(failure) };
+    output.data(jsonLine({ type: 'summary', exitCode, seconds, ...error, downloads: jobs.map((job) => job.toJson()) }));
+  }
+  return exitCode;
+}
+
+/** One after the other: two may want stdin. */
+async function load(jobs: readonly Job[], output: Output, signal: AbortSignal): Promise<void> {
+  for (const job of jobs) {
+    await job.load((source) => readTorrent(source, signal));
+    signal.throwIfAborted();
+    if (job.error !== undefined) output.error(job.error);
+  }
+}
+
+async function runJobs(
+  jobs: readonly Job[],
+  settings: RunSettings,
+  output: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const { flags } = settings;
+  const peers = await peersOf(flags, output, signal);
+  const session = await Session.open(sessionSettings(flags));
+  output.detail(`listening on port ${session.port}`);
+  const hideProgress = showProgress(output, () => activeItems(jobs));
+  const context: RunContext = { output, port: session.port, signal };
+  try {
+    for (const job of jobs) job.start(session, downloadSettings(settings, peers));
+    const ended = Promise.all(jobs.map((job) => follow(job, settings, context)));
+    await unlessAborted(ended, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    hideProgress();
+    // Ends what was interrupted; those that are done have left.
+    await session.close();
+    await ended;
+  } finally {
+    hideProgress();
+    await session.close();
+  }
+  if (!signal.aborted) return;
+  for (const job of jobs) if (!job.isDone && job.error === undefined) output.note(job.stoppedText());
+}
+
+async function follow(job: Job, settings: RunSettings, context: RunContext): Promise<void> {
+  await job.untilDone(context.signal);
+  if (!job.isDone) return;
+  await settings.onDone(job, context);
+  if (!settings.seed) return;
+  while (job.stats?.state === 'seeding' && !context.signal.aborted) {
+    await delay(SEEDING_POLL_MS, undefined, { signal: context.signal }).catch(() => {});
+  }
+  if (job.stats?.state === 'failed') job.fail(new SpateError('INTERNAL', 'seeding has ended because of a failure'));
+}
+
+async function peersOf(flags: NetworkFlags, output: Output, signal: AbortSignal): Promise<PeerAddress[]> {
+  const resolving = resolvePeers(
+    flags.peer ?? [],
+    (host) => addressesOf(host, systemLookup),
+    (message) => output.warning(message),
+  );
+  return await unlessAborted(resolving, signal);
+}
+
+function downloadSettings({ flags, out, seed, fetch }: RunSettings, peers: readonly PeerAddress[]) {
+  return { out, seed, fetch, peers, ...(flags.tracker !== undefined && { trackers: flags.tracker }) };
+}
+
+function activeItems(jobs: readonly Job[]) {
+  return jobs.flatMap(({ name, stats }) => {
+    const isActive = stats?.state === 'checking' || stats?.state === 'downloading' || stats?.state === 'seeding';
+    return stats !== undefined && isActive ? [{ name, stats }] : [];
+  });
+}
+
+function exitCodeFor(jobs: readonly Job[], failure: unknown, interruption: Interruption): number {
+  if (interruption.exitCode !== undefined) return interruption.exitCode;
+  if (failure !== undefined) return exitCodeOf(failure);
+  return combinedExitCode(jobs.map(({ error }) => (error === undefined ? 0 : exitCodeOf(error))));
+}
