@@ -10,6 +10,7 @@
  * | seeding | an error -> failed |
  * | complete, failed, stopped | never; any state but these -> stopped by `stop` |
  */
+import { resolve } from 'node:path';
 import type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
 import type { Announcer, TrackerStatus } from './discovery/announcer.js';
 import { SpateError } from './errors.js';
@@ -54,8 +55,6 @@ export interface DownloadHost {
 
 export class Download {
   readonly metainfo: Metainfo;
-  /** Settles when every wanted piece is verified on disk, or, with `fetch: false`, when checking is done. */
-  readonly done: Promise<void>;
   readonly key: number;
   readonly #host: DownloadHost;
   readonly #settings: DownloadSettings;
@@ -69,7 +68,8 @@ export class Download {
   readonly #up = new RateMeter();
   readonly #running: Promise<void>;
   #state: DownloadState = 'checking';
-  #settle!: { resolve: () => void; reject: (error: SpateError) => void };
+  readonly #done = deferred();
+  readonly #ended = deferred();
   #announcer: Announcer | undefined;
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
@@ -111,16 +111,29 @@ export class Download {
     this.#wanted = settings.fetch === false ? new Bitfield(pieceCount) : Bitfield.full(pieceCount);
     this.#store = new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
     this.#queue = new WriteQueue({ storage: this.#store, geometry: this.#geometry, options: host.options });
-    this.done = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject };
-    });
-    // Whoever does not wait for `done` learns of a failure from `stats`.
-    this.done.catch(() => {});
     this.#running = this.#run();
+  }
+
+  /**
+   * Resolves when every wanted piece is verified on disk or, with `fetch: false`, when what is there has been hashed. Rejects
+   * with a `SpateError`, CLOSED when `stop` came first.
+   */
+  get done(): Promise<void> {
+    return this.#done.promise;
+  }
+
+  /** Resolves when the torrent has left its swarm, however far it came; rejects when a failure ended it, while seeding too. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   get state(): DownloadState {
     return this.#state;
+  }
+
+  /** Where the payload is: the file or the folder. */
+  get path(): string {
+    return resolve(this.#settings.out, this.metainfo.name);
   }
 
   get dialling(): number {
@@ -404,7 +417,7 @@ export class Download {
     if (this.#settings.seed === true) {
       this.#state = 'seeding';
       this.#announcer?.completed();
-      this.#settle.resolve();
+      this.#done.resolve();
       return;
     }
     this.#stopping = this.#end('complete');
@@ -422,34 +435,40 @@ export class Download {
   async #end(state: 'complete' | 'failed' | 'stopped', error?: SpateError): Promise<void> {
     this.#state = state;
     this.#transfer?.stop();
-    if (state === 'complete') this.#announcer?.completed();
-    const farewell = this.#announcer?.stop();
     this.#abort.abort();
-    let failure = error ?? (state === 'stopped' ? new SpateError('CLOSED', 'the download was stopped') : undefined);
+    let failure = error;
+    let farewell: Promise<void> | undefined;
     try {
       await this.#running;
       await this.#leaveGroups();
+      // The groups' last statistics are in: the trackers hear the true figures, while the disk finishes.
+      if (state === 'complete') this.#announcer?.completed();
+      farewell = this.#announcer?.stop();
       await this.#queue.idle();
       await this.#store.close();
     } catch (problem) {
       failure ??= problem as SpateError;
-      if (state === 'complete') this.#state = 'failed';
+      this.#state = 'failed';
     }
-    if (failure === undefined) this.#settle.resolve();
-    else this.#settle.reject(failure);
+    const unfinished = state === 'stopped' ? new SpateError('CLOSED', 'the download was stopped') : undefined;
+    const outcome = failure ?? unfinished;
+    if (outcome === undefined) this.#done.resolve();
+    else this.#done.reject(outcome);
     await farewell;
     this.#host.onEnded(this);
+    if (failure === undefined) this.#ended.resolve();
+    else this.#ended.reject(failure);
   }
 
   /** Resolves when every group has given its last buffer back. */
   #leaveGroups(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onLeft = resolve;
+    return new Promise((onLeft) => {
+      this.#onLeft = onLeft;
       for (const group of this.#groups.keys()) {
         this.#leaving.add(group);
         this.#host.send(group, { type: 'removeTorrent', torrent: this.key, reason: 'removed' });
       }
-      if (this.#leaving.size === 0) resolve();
+      if (this.#leaving.size === 0) onLeft();
     });
   }
 
@@ -465,3 +484,19 @@ export class Download {
 }
 
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: SpateError) => void;
+}
+
+/** A promise settled from outside. That nobody waits for it is no fault: it can be asked for later. */
+function deferred(): Deferred {
+  let settle: Omit<Deferred, 'promise'> | undefined;
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  promise.catch(() => {});
+  return { promise, ...settle! };
+}

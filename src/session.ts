@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
 import type { DownloadSettings } from './api.js';
 import { Announcer } from './discovery/announcer.js';
 import { systemClock } from './discovery/clock.js';
@@ -119,7 +120,8 @@ export class Session {
   /**
    * Starts a torrent.
    * @param torrent the bytes of a `.torrent`, or what `parseMetainfo` made of them
-   * @throws SpateError INVALID_TORRENT, DUPLICATE_TORRENT when its infohash is here already, CLOSED
+   * @throws SpateError INVALID_TORRENT, DUPLICATE_TORRENT when its infohash is here already, USAGE when another torrent is
+   * at the same path, CLOSED
    */
   add(torrent: Uint8Array | Metainfo, settings: DownloadSettings): Download {
     const metainfo = torrent instanceof Uint8Array ? parseMetainfo(torrent) : torrent;
@@ -128,6 +130,14 @@ export class Session {
     const infohash = hex(metainfo.infohash);
     if (this.#byInfohash.has(infohash)) {
       throw new SpateError('DUPLICATE_TORRENT', `${metainfo.name} (${infohash}) is in this session already`);
+    }
+    const path = resolve(settings.out, metainfo.name).toLowerCase();
+    const other = [...this.#downloads.values()].find((download) => download.path.toLowerCase() === path);
+    if (other !== undefined) {
+      throw new SpateError(
+        'USAGE',
+        `${metainfo.name} would be written where ${hex(other.metainfo.infohash)} is: ${path}`,
+      );
     }
     const download = new Download(++this.#keys, metainfo, settings, this.#host);
     this.#downloads.set(download.key, download);
@@ -179,8 +189,8 @@ export class Session {
 
   /** The first group is the door: the only one that listens. */
   #listen(port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#listening = { resolve, reject };
+    return new Promise((listening, reject) => {
+      this.#listening = { resolve: listening, reject };
       this.#send(DOOR, { type: 'listen', port });
     });
   }

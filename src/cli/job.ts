@@ -103,6 +103,15 @@ export class Job {
     }
   }
 
+  /** Follows a torrent that seeds until it is stopped or fails. */
+  async untilEnded(): Promise<void> {
+    try {
+      await this.#download?.ended;
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
   fail(error: unknown): void {
     this.error = error;
     this.#output.error(error, this.name);

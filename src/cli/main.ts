@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `spate` command: declares the commands, runs the one that is asked for, and turns what goes wrong into one line and an exit code. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { VERSION } from '../version.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addGet } from './get.js';
 import { addInfo } from './info.js';
@@ -16,8 +16,6 @@ Examples:
 
 \`spate get --help\` lists the flags of a download.`;
 
-const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
-
 process.stdout.on('error', onPipeError);
 process.stderr.on('error', onPipeError);
 process.on('uncaughtException', (error) => {
@@ -27,7 +25,7 @@ process.on('uncaughtException', (error) => {
 
 const program = new Command('spate')
   .description('A BitTorrent downloader.')
-  .version(version)
+  .version(VERSION)
   .addHelpText('after', HELP)
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(usageError(text)) });

@@ -2,10 +2,8 @@
  * What `get` and `seed` do alike: take the torrents, open one session for them, follow each to its end, leave in good order
  * and sum up. How a torrent is asked for and announced as done is the command's.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { unlessAborted } from '../discovery/clock.js';
 import { addressesOf, systemLookup } from '../discovery/lookup.js';
-import { SpateError } from '../errors.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { Session } from '../session.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
@@ -37,9 +35,6 @@ export interface RunContext {
   readonly port: number;
   readonly signal: AbortSignal;
 }
-
-/** How often a seeding torrent is looked at for a failure, which it has no event for. */
-const SEEDING_POLL_MS = 500;
 
 /** @returns the exit code */
 export async function run(settings: RunSettings): Promise<number> {
@@ -113,10 +108,7 @@ async function follow(job: Job, settings: RunSettings, context: RunContext): Pro
   if (!job.isDone) return;
   await settings.onDone(job, context);
   if (!settings.seed) return;
-  while (job.stats?.state === 'seeding' && !context.signal.aborted) {
-    await delay(SEEDING_POLL_MS, undefined, { signal: context.signal }).catch(() => {});
-  }
-  if (job.stats?.state === 'failed') job.fail(new SpateError('INTERNAL', 'seeding has ended because of a failure'));
+  await job.untilEnded();
 }
 
 async function peersOf(flags: NetworkFlags, output: Output, signal: AbortSignal): Promise<PeerAddress[]> {

@@ -1,9 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DownloadEvent } from '../../src/api.js';
 import { Session } from '../../src/session.js';
-import { block, handshakeOf, RawPeer, ScriptedPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
+import { block, handshakeOf, message, RawPeer, request, ScriptedPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
 import { atEnd, emptyFolder, ending, openSession } from '../helpers/session-harness.js';
 import { type SmallTorrent, smallTorrent } from '../helpers/small-torrent.js';
 
@@ -208,6 +208,14 @@ describe('a session', () => {
     expect(() => session.add(torrent.bytes, { out })).toThrow(expect.objectContaining({ code: 'DUPLICATE_TORRENT' }));
   });
 
+  it('refuses a torrent that would be written where another one is', async () => {
+    const silent = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+    const twin = smallTorrent(100_000, BLOCK, { name: torrent.name.toUpperCase() });
+    const [session, out] = [await openSession(), await emptyFolder()];
+    session.add(torrent.bytes, { out, peers: at(silent.port) });
+    expect(() => session.add(twin.bytes, { out })).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+
   it('says which port it cannot listen on', async () => {
     const taken = await ending(ScriptedPeer.listen(() => {}));
     const opening = openSession({}, { port: taken.port });
@@ -233,6 +241,22 @@ describe('a session', () => {
     expect(await codeOf(failing.done)).toBe('LOCAL_IO');
     await fine.done;
     expect((await onDisk(out, other)).equals(other.payload)).toBe(true);
+  });
+
+  it('tells of a failure while it seeds', async () => {
+    const [session, out] = [await openSession(), await emptyFolder()];
+    await writeFile(join(out, torrent.name), torrent.payload);
+    const download = session.add(torrent.bytes, { out, seed: true });
+    await download.done;
+    await rm(join(out, torrent.name));
+    const leecher = await RawPeer.dial(session.port);
+    atEnd(async () => leecher.socket.destroy());
+    leecher.send(handshakeOf(torrent.infohash), message(2), request(0, 0, BLOCK));
+    await leecher.bytes(68);
+    await leecher.nextOf(1);
+    leecher.send(request(0, 0, BLOCK));
+    await expect(download.ended).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    expect(download.state).toBe('failed');
   });
 
   it('refuses what is added after its end', async () => {
