@@ -1,0 +1,62 @@
+/** The built `spate` command, as a user runs it. Not a test. */
+import { fileURLToPath } from 'node:url';
+import type { Client } from './lab.js';
+import { type Task, torrentFile } from './task.js';
+
+const CLI = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+/** Loopback only; the details go to the log that a failure shows. */
+const ARGUMENTS = ['--bind', '127.0.0.1', '--json', '-v'];
+/** What a command ends with that a TERM has stopped. */
+const TERMINATED = 'exit code 143';
+
+/** What is used of a torrent's entry in the summary of `--json`. */
+export interface Outcome {
+  readonly state: string;
+  /** Bytes. */
+  readonly downloaded: number;
+  readonly uploaded: number;
+  /** That were connected at some time. */
+  readonly peers: number;
+}
+
+/** `spate get`: resolves when it has ended well. */
+export async function spateGet(task: Task, ...options: readonly string[]): Promise<Outcome> {
+  const get = await start(task, 'get', [
+    await torrentFile(task),
+    '-o',
+    task.folder,
+    '--peer-timeout',
+    '20s',
+    ...options,
+  ]);
+  await task.lab.expectEnd(get);
+  return outcomeOf(get);
+}
+
+export interface SpateSeed {
+  /** Sends TERM; resolves when it has left in good order. */
+  leave(): Promise<Outcome>;
+}
+
+/** `spate seed`: resolves when it says that it is ready. */
+export async function spateSeed(task: Task): Promise<SpateSeed> {
+  const seed = await start(task, 'seed', [await torrentFile(task), task.folder]);
+  await seed.line(/^\{"type":"ready"/, task.lab.signal);
+  return {
+    async leave() {
+      seed.kill('SIGTERM');
+      await task.lab.expectEnd(seed, TERMINATED);
+      return outcomeOf(seed);
+    },
+  };
+}
+
+function start({ lab }: Task, command: 'get' | 'seed', args: readonly string[]): Promise<Client> {
+  return lab.start(`spate ${command}`, process.execPath, [CLI, command, ...ARGUMENTS, ...args]);
+}
+
+function outcomeOf({ name, lines }: Client): Outcome {
+  const summary = lines.findLast((line) => line.startsWith('{"type":"summary"'));
+  if (summary === undefined) throw new Error(`expected ${name} to print a summary, found none`);
+  return JSON.parse(summary).downloads[0];
+}

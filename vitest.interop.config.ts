@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/interop/**/*.test.ts'],
+    globalSetup: ['test/helpers/build.ts'],
+    // One case at a time: each has several processes that want a core.
+    fileParallelism: false,
+    // Longer than the deadline a case gives itself.
+    testTimeout: 100_000,
+    hookTimeout: 100_000,
+  },
+});
