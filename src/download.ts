@@ -295,6 +295,8 @@ export class Download {
       torrent: this.key,
       geometry: { length: this.metainfo.length, pieceLength: this.metainfo.pieceLength },
       shared: memory.buffer,
+      private: this.metainfo.private,
+      metadataSize: this.metainfo.info.length,
       root: this.#settings.out,
       files: this.metainfo.files,
       have: transfer.have.bytes,
@@ -332,6 +334,8 @@ export class Download {
         return this.#transfer?.onVerified(message.leases);
       case 'returned':
         return this.#transfer?.onReturned(message);
+      case 'shared':
+        return this.#transfer?.onShared(message);
       case 'corrupt':
         this.#peers.onCorrupt(group, message.peers);
         return this.#transfer?.onCorrupt(message);
@@ -341,6 +345,11 @@ export class Download {
         return this.#peers.onConnectFailed(message, now);
       case 'disconnected':
         return this.#peers.onDisconnected(group, message, now);
+      case 'discovered':
+        if (!this.metainfo.private) this.#peers.add(message.peers, now);
+        return;
+      case 'listens':
+        return this.#peers.onListens(group, message.peer, message.port);
       case 'readFailed':
         return this.fail(new SpateError('LOCAL_IO', message.message));
       case 'removed':

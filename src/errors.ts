@@ -39,7 +39,8 @@ export class SpateError extends Error {
 
 /** The one-line text of anything thrown. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.trim().replaceAll(/\s*[\r\n]\s*/g, ' ');
 }
 
 /**

@@ -9,6 +9,7 @@ import { Piscina } from 'piscina';
 import { messageOf, SpateError } from './errors.js';
 import { type FromGroup, type GroupStart, post, type ToGroup } from './messages.js';
 import type { Options } from './options.js';
+import { VERSION } from './version.js';
 
 export interface GroupPoolEvents {
   onMessage(group: number, message: FromGroup): void;
@@ -74,7 +75,13 @@ export class GroupPool {
   #spawn(group: number): void {
     const { port1, port2 } = new MessageChannel();
     const { bind, options } = this.#settings;
-    const start: GroupStart = { port: port2, group, options, ...(bind === undefined ? {} : { bind }) };
+    const start: GroupStart = {
+      port: port2,
+      group,
+      client: `spate ${VERSION}`,
+      options,
+      ...(bind === undefined ? {} : { bind }),
+    };
     let reason = 'its thread ended';
     const filename = (this.#settings.workerUrl ?? DEFAULT_WORKER).href;
     const task = this.#piscina.run(start, { filename, name: 'peerGroup', transferList: [port2] }).then(

@@ -6,7 +6,9 @@
  * never reused. Whoever holds the buffer owns the piece. Torrent keys are never reused either.
  */
 import type { Options } from './options.js';
+import type { PeerAddress } from './protocol/address.js';
 import type { MetainfoFile } from './protocol/metainfo.js';
+import type { EncryptionMode } from './protocol/mse.js';
 import type { GeometryShape, PieceIndex } from './torrent/geometry.js';
 
 /** What a group is started with. */
@@ -16,6 +18,10 @@ export interface GroupStart {
   readonly group: number;
   /** Local address to listen on and dial from; every one when absent. */
   readonly bind?: string;
+  /** `prefer` when absent. */
+  readonly encryption?: EncryptionMode;
+  /** Name and version, for the extended handshake. */
+  readonly client: string;
   readonly options: Options;
 }
 
@@ -71,6 +77,10 @@ export type ToGroup =
       readonly geometry: GeometryShape;
       /** Laid out by `torrent/shared-memory.ts`. */
       readonly shared: SharedArrayBuffer;
+      /** BEP 27: peers come from the trackers alone. */
+      readonly private: boolean;
+      /** Bytes of the info dictionary. */
+      readonly metadataSize: number;
       readonly root: string;
       readonly files: readonly MetainfoFile[];
       /** Bitfields in wire form. */
@@ -78,11 +88,24 @@ export type ToGroup =
       readonly wanted: Uint8Array;
     }
   | { readonly type: 'removeTorrent'; readonly torrent: number; readonly reason: DisconnectReason }
-  | { readonly type: 'connect'; readonly torrent: number; readonly host: string; readonly port: number }
+  | {
+      readonly type: 'connect';
+      readonly torrent: number;
+      readonly host: string;
+      readonly port: number;
+      /** Whether to offer encryption; the group's mode may know better. */
+      readonly encrypted: boolean;
+    }
   | { readonly type: 'drop'; readonly peers: readonly number[]; readonly reason: DisconnectReason }
   /** Transfers every buffer. */
   | { readonly type: 'lease'; readonly torrent: number; readonly leases: readonly LeaseGrant[] }
+  /** Another group was faster, or the piece is needed elsewhere. Answered by `returned` when the lease is still held. */
   | { readonly type: 'recall'; readonly torrent: number; readonly lease: number }
+  /**
+   * Endgame: asks for a copy of an unfinished lease, in a buffer that is transferred to and fro. Answered by `shared`; the
+   * holder goes on with its own.
+   */
+  | { readonly type: 'share'; readonly torrent: number; readonly lease: number; readonly buffer: ArrayBuffer }
   /** Pieces that are on disk: they may be served and are announced to the peers. */
   | { readonly type: 'have'; readonly torrent: number; readonly pieces: readonly PieceIndex[] }
   /** The answer to `incoming` when there is no such torrent; `addTorrent` is the answer when there is. */
@@ -121,6 +144,14 @@ export type FromGroup =
       readonly buffer: ArrayBuffer;
       readonly present: Uint8Array;
     }
+  /** The answer to `share`. Transfers the buffer; `present` is absent when the lease is not held any more. */
+  | {
+      readonly type: 'shared';
+      readonly torrent: number;
+      readonly lease: number;
+      readonly buffer: ArrayBuffer;
+      readonly present?: Uint8Array;
+    }
   /** Failed its hash. Transfers the buffer for reuse; `peers` gave its blocks, 0 stands for those that came with the lease. */
   | {
       readonly type: 'corrupt';
@@ -157,7 +188,14 @@ export type FromGroup =
       readonly downloaded: number;
       readonly uploaded: number;
     }
-  /** An incoming handshake for a torrent this group does not know; it is parked. */
+  /** Addresses that a peer named (BEP 11). */
+  | { readonly type: 'discovered'; readonly torrent: number; readonly peers: readonly PeerAddress[] }
+  /** A peer named the port it listens on (BEP 10). */
+  | { readonly type: 'listens'; readonly torrent: number; readonly peer: number; readonly port: number }
+  /**
+   * An incoming handshake for a torrent this group does not know; it is parked. An encrypted one tells no more than the
+   * torrent's `skeyHash`, which takes the place of the infohash here and in the answer `refuse`.
+   */
   | { readonly type: 'incoming'; readonly infohash: Uint8Array }
   /** The answer to `removeTorrent`: after the torrent's last buffer. */
   | { readonly type: 'removed'; readonly torrent: number }
@@ -184,6 +222,8 @@ function transferOf(message: ToGroup | FromGroup): readonly ArrayBuffer[] {
       return message.leases.map(({ buffer }) => buffer);
     case 'returned':
     case 'corrupt':
+    case 'share':
+    case 'shared':
       return [message.buffer];
     default:
       return NOTHING;

@@ -276,10 +276,14 @@ export const DEFAULTS: Options = Object.freeze(
  */
 export function resolveOptions(overrides: Partial<Options> = {}): Options {
   for (const [name, value] of Object.entries(overrides)) {
-    const tunable: Tunable | undefined = TUNABLES[name as keyof Options];
-    if (tunable === undefined) throw new RangeError(`unknown option ${name}`);
-    if (!Number.isFinite(value) || value < tunable.min || value > tunable.max) {
-      throw new RangeError(`${name} must be ${tunable.min} to ${tunable.max} ${tunable.unit}, got ${value}`);
+    if (!Object.hasOwn(TUNABLES, name)) throw new RangeError(`unknown option ${name}`);
+    const { min, max, unit }: Tunable = TUNABLES[name as keyof Options];
+    // Times may have fractions; what is counted may not.
+    const isNumber = unit === 'ms' ? Number.isFinite(value) : Number.isInteger(value);
+    if (!isNumber || value < min || value > max) {
+      throw new RangeError(
+        `${name} must be ${unit === 'ms' ? '' : 'a whole number, '}${min} to ${max} ${unit}, got ${value}`,
+      );
     }
   }
   return { ...DEFAULTS, ...overrides };

@@ -5,6 +5,7 @@
 import type { FromGroup, ToGroup } from './messages.js';
 import type { Options } from './options.js';
 import { canonicalIp, type PeerAddress } from './protocol/address.js';
+import type { EncryptionMode } from './protocol/mse.js';
 import { PeerList } from './torrent/peer-list.js';
 
 type Connected = Extract<FromGroup, { type: 'connected' }>;
@@ -14,6 +15,8 @@ type Disconnected = Extract<FromGroup, { type: 'disconnected' }>;
 export interface PeersSettings {
   readonly torrent: number;
   readonly ownId: Uint8Array;
+  /** `prefer` when absent. */
+  readonly encryption?: EncryptionMode;
   readonly options: Options;
   readonly send: (group: number, message: ToGroup) => void;
 }
@@ -34,7 +37,7 @@ export class Peers {
   constructor(settings: PeersSettings, events: PeersEvents) {
     this.#settings = settings;
     this.#events = events;
-    this.#list = new PeerList(settings.ownId, settings.options.reconnectMs);
+    this.#list = new PeerList(settings.ownId, settings.options.reconnectMs, settings.encryption);
   }
 
   get connected(): number {
@@ -75,7 +78,7 @@ export class Peers {
       const group = groups.reduce((least, next) => (this.#list.load(next) < this.#list.load(least) ? next : least));
       const address = this.#list.dial(group, now);
       if (address === undefined) break;
-      send(group, { type: 'connect', torrent, ...address });
+      send(group, { type: 'connect', torrent, ...address, encrypted: this.#list.isEncrypted(address) });
       dialled++;
     }
     return dialled;
@@ -87,6 +90,11 @@ export class Peers {
     const double = this.#list.onConnected({ group, peer, address, peerId, incoming });
     if (double !== undefined) return this.#drop(double.group, double.peer, 'duplicate');
     this.#events.onPeer('connected', address, peerId);
+  }
+
+  /** An incoming peer can be dialled as well, once it has left. */
+  onListens(group: number, peer: number, port: number): void {
+    this.#list.onListens(group, peer, port);
   }
 
   onConnectFailed({ host, port, reason }: ConnectFailed, now: number): void {

@@ -15,6 +15,7 @@ import { Picker, PieceState } from './torrent/picker.js';
 import type { GroupSection, SharedMemory } from './torrent/shared-memory.js';
 
 type Returned = Extract<FromGroup, { type: 'returned' }>;
+type Shared = Extract<FromGroup, { type: 'shared' }>;
 type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
 
 export interface TransferSettings {
@@ -97,7 +98,27 @@ export class Transfer {
     if (open === 0 || this.#stopped) return false;
     const pieces = this.#picker.pick(group, this.#sections[group]!, Math.min(open, this.#picker.runLength), now);
     for (const piece of pieces) this.#outbox[group]!.push(this.#grantOf(group, piece));
+    if (pieces.length === 0 && this.#picker.isExhausted) this.#askForCopy(group);
     return pieces.length > 0;
+  }
+
+  /** Endgame: peers of this group are idle while another group fetches the last pieces; it gets a copy of one of them. */
+  #askForCopy(group: number): void {
+    const { budget, geometry, torrent, send } = this.#settings;
+    const section = this.#sections[group]!;
+    const shared = this.#ledger.share(group, (piece) => section.canGive(piece) && !this.#failures.has(piece));
+    if (shared === undefined) return;
+    const buffer = budget.take(geometry.lengthOf(shared.piece));
+    if (buffer !== undefined) send(shared.holder, { type: 'share', torrent, lease: shared.lease, buffer });
+  }
+
+  /** A copy has come: it is leased to the group it is for, if the piece is still being fetched. The first verified one wins. */
+  onShared({ lease, buffer, present }: Shared): void {
+    const request = this.#ledger.sharedWith(lease);
+    if (request === undefined || present === undefined || this.#stopped) return this.#free(buffer);
+    const { group, piece } = request;
+    this.#outbox[group]!.push({ lease: this.#ledger.grant(group, piece), piece, buffer, present });
+    this.flush();
   }
 
   /** Posts what `grant` has granted, one message per group. */
@@ -114,13 +135,27 @@ export class Transfer {
       this.#ledger.settle(lease);
       const state = this.#picker.stateOf(piece);
       // It has been hash-checked: whatever the number says, it is good unless it came before.
-      if (this.#stopped || state === PieceState.writing || state === PieceState.have) this.#free(buffer);
-      else this.#write(piece, buffer);
+      if (this.#stopped || state === PieceState.writing || state === PieceState.have) {
+        this.#free(buffer);
+        continue;
+      }
+      this.#recallOthers(piece);
+      this.#write(piece, buffer);
     }
   }
 
+  #recallOthers(piece: PieceIndex): void {
+    const { torrent, send } = this.#settings;
+    for (const { group, lease } of this.#ledger.leasesOf(piece)) send(group, { type: 'recall', torrent, lease });
+  }
+
+  /** Whether a piece that has just come home unfinished is nobody's now: not written, and not leased a second time. */
+  #isOrphan(piece: PieceIndex): boolean {
+    return this.#picker.stateOf(piece) === PieceState.fetching && !this.#ledger.isLeased(piece);
+  }
+
   onReturned({ lease, piece, buffer, present }: Returned): void {
-    if (!this.#ledger.settle(lease) || this.#stopped) return this.#free(buffer);
+    if (!this.#ledger.settle(lease) || this.#stopped || !this.#isOrphan(piece)) return this.#free(buffer);
     const partial = present.includes(1);
     if (partial) this.#partials.set(piece, { buffer, present });
     else this.#free(buffer);
@@ -132,7 +167,7 @@ export class Transfer {
     const known = this.#ledger.settle(lease);
     this.#free(buffer);
     if (!known || this.#stopped) return;
-    this.#picker.onLost(piece);
+    if (this.#isOrphan(piece)) this.#picker.onLost(piece);
     const failures = (this.#failures.get(piece) ?? 0) + 1;
     this.#failures.set(piece, failures);
     if (failures >= this.#settings.corruptPieceLimit) {
@@ -145,7 +180,7 @@ export class Transfer {
     this.#sections[group]!.reset();
     for (const piece of this.#ledger.forgetGroup(group)) {
       this.#settings.budget.forget(this.#settings.geometry.lengthOf(piece));
-      this.#picker.onLost(piece);
+      if (this.#isOrphan(piece)) this.#picker.onLost(piece);
     }
     this.#events.onCanLease();
   }

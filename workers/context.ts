@@ -1,14 +1,18 @@
 /** What the parts of a peer group share: an interface, so that none of them imports the group itself. */
 import type { DisconnectReason, FromGroup } from '../src/messages.js';
 import type { Options } from '../src/options.js';
+import type { EncryptionMode } from '../src/protocol/mse.js';
 import type { OpenFiles } from '../src/storage/open-files.js';
 import type { Connection } from './connection.js';
 import type { GroupTorrent } from './group-torrent.js';
 
 export interface GroupContext {
   readonly options: Options;
+  /** Name and version, for the extended handshake. */
+  readonly client: string;
   /** Place of the group in the pool. */
   readonly group: number;
+  readonly encryption: EncryptionMode;
   /** Shared by the torrents of the thread. */
   readonly openFiles: OpenFiles;
   /** Monotonic, ms. */
@@ -17,11 +21,12 @@ export interface GroupContext {
   nextPeer(): number;
   /** Sends one message to main. */
   post(message: FromGroup): void;
-  torrentOf(infohash: Uint8Array): GroupTorrent | undefined;
+  /** @param name the infohash, or the `skeyHash` that an encrypted peer gives */
+  torrentOf(name: Uint8Array): GroupTorrent | undefined;
   /** An incoming connection has named a torrent that is served here. */
   onNamed(connection: Connection): void;
   /** An incoming connection waits for a torrent that this group does not know. */
-  onParked(connection: Connection, infohash: Uint8Array): void;
+  onParked(connection: Connection, name: Uint8Array): void;
   onClosed(connection: Connection, reason: DisconnectReason): void;
   /** A chance to look at the port: a group busy with sockets is slow to see it. */
   afterRead(now: number): void;

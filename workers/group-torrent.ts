@@ -3,6 +3,9 @@
  * the sessions; verified pieces, wants and statistics go out as messages.
  */
 import type { DisconnectReason, LeaseGrant, ToGroup, TorrentStats, VerifiedLease } from '../src/messages.js';
+import type { PeerAddress } from '../src/protocol/address.js';
+import type { OurHandshake } from '../src/protocol/extension.js';
+import { fastSet } from '../src/protocol/fast-set.js';
 import { encodeHaves } from '../src/protocol/wire.js';
 import { FileStore } from '../src/storage/files.js';
 import { Bitfield } from '../src/torrent/bitfield.js';
@@ -17,6 +20,8 @@ import { hashPiece } from './hash.js';
 import { Uploader } from './upload.js';
 import { WantGauge } from './want-gauge.js';
 
+const EXCHANGE_EVERY_MS = 5_000;
+
 type MetainfoMessage = Extract<ToGroup, { type: 'metainfo' }>;
 
 /** What is only there once the metainfo is. */
@@ -28,11 +33,15 @@ interface Content {
   readonly hashes: Uint8Array;
   readonly section: GroupSection;
   readonly uploader: Uploader;
+  readonly private: boolean;
+  readonly metadataSize: number;
   readonly gauge: WantGauge;
 }
 
 export class GroupTorrent implements SessionTorrent {
   readonly key: number;
+  /** Ours, as announced; 0 for none. */
+  readonly port: number;
   readonly infohash: Uint8Array;
   readonly peerId: Uint8Array;
   readonly leases = new LeaseTable();
@@ -49,12 +58,14 @@ export class GroupTorrent implements SessionTorrent {
   #uploaded = 0;
   #wasted = 0;
   #reportedPeers = 0;
+  #exchangeAt = 0;
 
-  constructor(context: GroupContext, { torrent, infohash, peerId }: Extract<ToGroup, { type: 'addTorrent' }>) {
+  constructor(context: GroupContext, { torrent, infohash, peerId, port }: Extract<ToGroup, { type: 'addTorrent' }>) {
     this.#context = context;
     this.key = torrent;
     this.infohash = infohash;
     this.peerId = peerId;
+    this.port = port;
   }
 
   /** Whether connections can be established: the metainfo is known and the torrent not on its way out. */
@@ -104,6 +115,8 @@ export class GroupTorrent implements SessionTorrent {
       needs,
       full: Bitfield.full(count),
       hashes: memory.hashes,
+      private: message.private,
+      metadataSize: message.metadataSize,
       section,
       uploader: new Uploader(store, geometry, options, {
         onSent: (session, bytes) => this.#onSent(session, bytes),
@@ -154,7 +167,24 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   recall(number: number): void {
-    for (const lease of this.leases) if (lease.lease === number) return this.#giveBack(lease);
+    const lease = this.#held(number);
+    if (lease === undefined) return;
+    this.#giveBack(lease);
+    // What its peers still owe will be thrown away; they need not send it.
+    for (const session of this.#sessions()) session.cancelPiece(lease.piece);
+  }
+
+  /** Endgame: copies what is there of a lease. @returns the blocks it holds; `undefined` when it is not held */
+  copyLease(number: number, buffer: ArrayBuffer): Uint8Array | undefined {
+    const lease = this.#held(number);
+    if (lease === undefined) return undefined;
+    new Uint8Array(buffer).set(lease.bytes);
+    return lease.presence();
+  }
+
+  #held(number: number): PieceBuffer | undefined {
+    for (const lease of this.leases) if (lease.lease === number) return lease;
+    return undefined;
   }
 
   /** Pieces that are on disk: serve and announce them; with the last one, seeds have nothing for us nor we for them. */
@@ -171,7 +201,7 @@ export class GroupTorrent implements SessionTorrent {
       session.sendHaves(pieces, encoded);
       if (needs.count > 0) continue;
       session.updateInterest();
-      if (session.isSeed && have.isFull) connection.close('both-seeds');
+      if (session.isUploadOnly) connection.close('both-seeds');
     }
   }
 
@@ -191,8 +221,34 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   onPeerInterest(session: PeerSession): void {
-    if (!session.peerInterested) session.choke();
+    if (!session.peerInterested) session.uploads.choke();
     this.#assignSlots();
+  }
+
+  extendedHandshakeFor(host: string): OurHandshake {
+    const { needs, metadataSize, private: isPrivate } = this.#ready;
+    return {
+      client: this.#context.client,
+      reqq: this.#context.options.uploadQueue,
+      port: this.port,
+      yourIp: host,
+      uploadOnly: needs.count === 0,
+      metadataSize,
+      pex: !isPrivate,
+    };
+  }
+
+  fastSetFor(host: string): readonly number[] {
+    const { have, geometry } = this.#ready;
+    return have.count > 0 ? fastSet(this.infohash, host, geometry.pieceCount) : [];
+  }
+
+  onDiscovered(peers: readonly PeerAddress[]): void {
+    this.#context.post({ type: 'discovered', torrent: this.key, peers });
+  }
+
+  onListenPort({ peer }: PeerSession, port: number): void {
+    this.#context.post({ type: 'listens', torrent: this.key, peer, port });
   }
 
   onBlock(lease: PieceBuffer, bytes: number): void {
@@ -208,14 +264,14 @@ export class GroupTorrent implements SessionTorrent {
   afterRead(connection: Connection, now: number): void {
     const { session } = connection;
     if (session === undefined) return;
-    if (session.isSeed && this.have.isFull) return connection.close('both-seeds');
+    if (session.isUploadOnly && this.needs.count === 0) return connection.close('both-seeds');
     session.fill(now);
     this.flush(now, session.shortage > 0);
   }
 
   serve(connection: Connection): void {
     const { session } = connection;
-    if (session !== undefined && !session.amChoking) this.#ready.uploader.pump(session, connection);
+    if (session !== undefined) this.#ready.uploader.pump(session, connection);
   }
 
   /** Sends what has finished, and asks main for more when work runs out, which `short` says of the peer just read from. */
@@ -234,6 +290,7 @@ export class GroupTorrent implements SessionTorrent {
     for (const connection of [...this.#connections]) connection.onTick(now);
     if (!this.isReady) return;
     this.#returnIdle(now);
+    this.#exchangePeers(now);
     this.#fillAll();
     this.flush(now);
   }
@@ -287,6 +344,21 @@ export class GroupTorrent implements SessionTorrent {
     }
   }
 
+  /** BEP 11: tells each peer of the others, looked at once in a while. */
+  #exchangePeers(now: number): void {
+    if (now < this.#exchangeAt || this.#ready.private) return;
+    this.#exchangeAt = now + EXCHANGE_EVERY_MS;
+    const known = [...this.#connections].flatMap((connection) => {
+      const { session, host, incoming } = connection;
+      const port = incoming ? session?.extensions?.theirs?.port : connection.port;
+      return session === undefined || port === undefined ? [] : [{ session, address: { host, port } }];
+    });
+    for (const session of this.#sessions()) {
+      const others = known.filter((peer) => peer.session !== session).map(({ address }) => address);
+      session.extensions?.exchange(others, now);
+    }
+  }
+
   #hash(lease: PieceBuffer): void {
     this.leases.remove(lease);
     this.#hashing++;
@@ -327,7 +399,7 @@ export class GroupTorrent implements SessionTorrent {
 
   #canProgress(lease: PieceBuffer): boolean {
     for (const session of this.#sessions()) {
-      if (session.canRequest && session.has.has(lease.piece) && lease.admits(session.peer)) return true;
+      if (session.askable?.has(lease.piece) && lease.admits(session.peer)) return true;
     }
     return false;
   }
@@ -346,11 +418,11 @@ export class GroupTorrent implements SessionTorrent {
   /** The first interested peers are unchoked, as many as there are slots; who is left over gets the next free one. */
   #assignSlots(): void {
     let free = this.#context.options.uploadSlots;
-    for (const session of this.#sessions()) if (!session.amChoking) free--;
+    for (const session of this.#sessions()) if (!session.uploads.amChoking) free--;
     for (const session of this.#sessions()) {
       if (free <= 0) return;
-      if (!session.peerInterested || !session.amChoking) continue;
-      session.unchoke();
+      if (!session.peerInterested || !session.uploads.amChoking) continue;
+      session.uploads.unchoke();
       free--;
     }
   }

@@ -10,6 +10,7 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { type DisconnectReason, type FromGroup, type GroupStart, post, type ToGroup } from '../src/messages.js';
 import type { Options } from '../src/options.js';
 import { canonicalIp } from '../src/protocol/address.js';
+import { type EncryptionMode, skeyHash } from '../src/protocol/mse.js';
 import { OpenFiles } from '../src/storage/open-files.js';
 import { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
@@ -29,14 +30,20 @@ export function runGroup(start: Omit<GroupStart, 'port'> & { readonly port: Mess
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 
+/** What a peer may call a torrent. */
+const namesOf = ({ infohash }: GroupTorrent): readonly string[] => [hex(infohash), hex(skeyHash(infohash))];
+
 class Group implements GroupContext {
   readonly options: Options;
+  readonly client: string;
   readonly group: number;
+  readonly encryption: EncryptionMode;
   readonly openFiles: OpenFiles;
   readonly #port: MessagePort;
   readonly #onStopped: () => void;
   readonly #torrents = new Map<number, GroupTorrent>();
-  readonly #byInfohash = new Map<string, GroupTorrent>();
+  /** By infohash and by `skeyHash`. */
+  readonly #byName = new Map<string, GroupTorrent>();
   /** Incoming connections that have not named a torrent of ours yet. */
   readonly #strangers = new Set<Connection>();
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
@@ -49,7 +56,9 @@ class Group implements GroupContext {
 
   constructor(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }, onStopped: () => void) {
     this.options = start.options;
+    this.client = start.client;
     this.group = start.group;
+    this.encryption = start.encryption ?? 'prefer';
     this.openFiles = new OpenFiles(start.options.openFiles);
     this.#bind = start.bind;
     this.#port = start.port;
@@ -69,8 +78,8 @@ class Group implements GroupContext {
     if (!this.#stopped) post(this.#port, message);
   }
 
-  torrentOf(infohash: Uint8Array): GroupTorrent | undefined {
-    return this.#byInfohash.get(hex(infohash));
+  torrentOf(name: Uint8Array): GroupTorrent | undefined {
+    return this.#byName.get(hex(name));
   }
 
   onMessage(message: ToGroup): void {
@@ -87,11 +96,13 @@ class Group implements GroupContext {
       case 'removeTorrent':
         return this.#remove(message.torrent, message.reason);
       case 'connect':
-        return this.#dial(message.torrent, message.host, message.port);
+        return this.#dial(message);
       case 'drop':
         return this.#drop(message.peers, message.reason);
       case 'lease':
         return this.#torrents.get(message.torrent)?.grant(message.leases, now);
+      case 'share':
+        return this.#share(message);
       case 'recall':
         return this.#torrents.get(message.torrent)?.recall(message.lease);
       case 'have':
@@ -118,9 +129,9 @@ class Group implements GroupContext {
     this.#strangers.delete(connection);
   }
 
-  onParked(connection: Connection, infohash: Uint8Array): void {
+  onParked(connection: Connection, name: Uint8Array): void {
     this.#strangers.add(connection);
-    this.post({ type: 'incoming', infohash });
+    this.post({ type: 'incoming', infohash: name });
   }
 
   onClosed(connection: Connection, reason: DisconnectReason): void {
@@ -141,21 +152,27 @@ class Group implements GroupContext {
 
   #add(torrent: GroupTorrent): void {
     this.#torrents.set(torrent.key, torrent);
-    this.#byInfohash.set(hex(torrent.infohash), torrent);
+    for (const name of namesOf(torrent)) this.#byName.set(name, torrent);
+  }
+
+  #share(message: Extract<ToGroup, { type: 'share' }>): void {
+    const { torrent, lease, buffer } = message;
+    const present = this.#torrents.get(torrent)?.copyLease(lease, buffer);
+    this.post({ type: 'shared', torrent, lease, buffer, ...(present && { present }) });
   }
 
   #remove(key: number, reason: DisconnectReason): void {
     const torrent = this.#torrents.get(key);
     if (torrent === undefined) return this.post({ type: 'removed', torrent: key });
     this.#torrents.delete(key);
-    this.#byInfohash.delete(hex(torrent.infohash));
+    for (const name of namesOf(torrent)) this.#byName.delete(name);
     torrent.remove(reason);
   }
 
-  #dial(key: number, host: string, port: number): void {
+  #dial({ torrent: key, host, port, encrypted }: Extract<ToGroup, { type: 'connect' }>): void {
     const torrent = this.#torrents.get(key);
     if (torrent === undefined) return;
-    const connection = new Connection(this, torrent, host, port);
+    const connection = new Connection(this, torrent, host, port, encrypted);
     torrent.add(connection);
     const onread = {
       buffer: this.#scratch,
@@ -169,11 +186,16 @@ class Group implements GroupContext {
     );
   }
 
-  #listen(port: number): void {
+  /** Without `--bind` on `::`, which takes IPv4 as well (`ipv6Only` is off); on 0.0.0.0 where the system has no IPv6. */
+  #listen(port: number, host = this.#bind ?? '::'): void {
     const server = createServer((socket) => this.#accept(socket));
     server.maxConnections = this.options.maxPeers;
-    server.once('error', (error) => this.post({ type: 'listenFailed', message: error.message }));
-    server.listen({ port, ...(this.#bind === undefined ? {} : { host: this.#bind }) }, () => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const noIpv6 = error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL';
+      if (noIpv6 && this.#bind === undefined && host === '::' && !this.#stopped) return this.#listen(port, '0.0.0.0');
+      this.post({ type: 'listenFailed', message: error.message });
+    });
+    server.listen({ port, host }, () => {
       const address = server.address();
       if (address !== null && typeof address === 'object') this.post({ type: 'listening', port: address.port });
     });
@@ -199,10 +221,9 @@ class Group implements GroupContext {
     }
   }
 
-  #refuse(infohash: string): void {
+  #refuse(name: string): void {
     for (const connection of [...this.#strangers]) {
-      if (connection.parkedFor !== undefined && hex(connection.parkedFor) === infohash)
-        connection.close('refused-torrent');
+      if (connection.parkedFor !== undefined && hex(connection.parkedFor) === name) connection.close('refused-torrent');
     }
   }
 

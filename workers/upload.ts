@@ -38,13 +38,14 @@ export class Uploader {
   pump(session: PeerSession, connection: Connection): void {
     if (this.#closed || this.#failed || this.#reading.has(session)) return;
     if (connection.unsentBytes >= this.#options.uploadBufferBytes) return;
-    const run = session.uploads.takeRun(this.#options.uploadReadBytes);
+    const run = session.uploads.queue.takeRun(this.#options.uploadReadBytes);
     if (run.length === 0) return;
+    connection.onServed();
     this.#reading.add(session);
     this.#read(run)
       .then((answer) => {
         this.#reading.delete(session);
-        if (connection.isClosed || session.amChoking) return;
+        if (connection.isClosed) return;
         connection.send(answer);
         this.#events.onSent(session, answer.length - run.length * BLOCK_HEADER_LENGTH);
         this.pump(session, connection);

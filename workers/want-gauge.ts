@@ -100,7 +100,7 @@ export class WantGauge {
     const able: PeerSession[] = [];
     let shortage = 0;
     for (const session of sessions) {
-      if (!session.canRequest) continue;
+      if (session.askable === undefined) continue;
       able.push(session);
       shortage += session.shortage;
     }
@@ -113,10 +113,12 @@ export class WantGauge {
   /** @returns bytes touched */
   #writeHungry(sessions: readonly PeerSession[]): number {
     const { hungry } = this.#section;
-    this.#section.anyPiece = sessions.some((session) => session.isSeed);
+    this.#section.anyPiece = sessions.some((session) => session.askable?.isFull === true);
     if (this.#section.anyPiece) return 0;
     hungry.fill(0);
-    for (const { has } of sessions) for (let i = 0; i < hungry.length; i++) hungry[i]! |= has.bytes[i]!;
+    for (const { askable } of sessions) {
+      if (askable !== undefined) for (let i = 0; i < hungry.length; i++) hungry[i]! |= askable.bytes[i]!;
+    }
     return hungry.length * sessions.length;
   }
 }

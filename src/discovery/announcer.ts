@@ -2,23 +2,26 @@
  * The announces of one torrent (BEP 3, tiers BEP 12), over UDP and HTTP alike: decides which tracker is told what and when, and
  * gives the peers. Sends nothing itself: the clients are the session's.
  *
+ * - A tracker is told once over each address family (BEP 7). It has answered when any of them brought an answer: half the net
+ *   has no IPv6, and that is no failure. `ipv4=` and `ipv6=` are not sent, BEP 7 discourages them since 2020.
  * - The first round asks all tiers at once, for a quick start. Within a tier the next tracker is tried when the one before has
  *   failed or hesitates. Every later round asks in order and ends with the first answer.
  * - The next round is due when the first tracker in order that answers says so; when none does, when the first back-off is over.
  * - `wantMore` brings a round forward to the first moment at which some tracker may be asked.
  */
 import { setMaxListeners } from 'node:events';
-import { messageOf } from '../errors.js';
 import type { Options } from '../options.js';
-import type { PeerAddress } from '../protocol/address.js';
+import type { Family, PeerAddress } from '../protocol/address.js';
 import type { AnnounceAnswer, AnnounceEvent, AnnounceRequest } from '../protocol/announce.js';
 import type { Clock } from './clock.js';
+import { reasonOf } from './lookup.js';
 import { arrangeTiers, promote } from './tiers.js';
-import { type AnnounceTimes, TrackerState } from './tracker-state.js';
+import { type AnnounceTimes, type Route, TrackerState } from './tracker-state.js';
 
 /** One of the session's clients. Rejects with one printable line, or with the signal's reason. */
 export interface TrackerClient {
-  announce(tracker: string, request: AnnounceRequest, signal: AbortSignal): Promise<AnnounceAnswer>;
+  /** @param family the one to announce over */
+  announce(tracker: string, request: AnnounceRequest, signal: AbortSignal, family: Family): Promise<AnnounceAnswer>;
 }
 
 /** What an announce reports, in bytes. */
@@ -32,7 +35,10 @@ export interface Progress {
 /** How the latest announce to one tracker went. */
 export interface TrackerStatus {
   readonly url: string;
+  /** `error` when it answered over no family. */
   readonly state: 'ok' | 'warning' | 'error';
+  /** What the answer came over. */
+  readonly family?: Family | undefined;
   /** One printable line: the warning or what went wrong. */
   readonly message?: string | undefined;
   /** Peers in the answer. */
@@ -52,6 +58,8 @@ export interface AnnouncerSettings {
   readonly peerId: Uint8Array;
   /** Where peers reach us. */
   readonly port: number;
+  /** What peers reach us over: the families that are listened on; both when absent. */
+  readonly families?: readonly Family[];
   /** Asked at each announce. */
   readonly progress: () => Progress;
   readonly onStatus: (status: TrackerStatus) => void;
@@ -86,7 +94,7 @@ export class Announcer {
   readonly #close = new AbortController();
   readonly #batches: (readonly PeerAddress[])[] = [];
   /** The announces of `completed` under way. */
-  readonly #telling = new Map<TrackerState, Promise<void>>();
+  readonly #telling = new Map<Route, Promise<void>>();
   #onFirstRound!: () => void;
   #onNews = (): void => {};
   #wake = new AbortController();
@@ -101,11 +109,12 @@ export class Announcer {
     this.#settings = settings;
     this.#deps = deps;
     this.#key = Math.floor(deps.random() * 2 ** 32);
+    const { families = [4, 6] } = settings;
     const arranged = arrangeTiers(settings.tiers, deps.random);
     this.#unsupported = arranged.flat().filter((url) => clientOf(url) === undefined);
     this.#tiers = arranged
       .map((tier) => tier.filter((url) => clientOf(url) !== undefined))
-      .map((tier) => tier.map((url) => new TrackerState(url, settings.options)));
+      .map((tier) => tier.map((url) => new TrackerState(url, families, settings.options)));
     this.firstRound = new Promise((resolve) => {
       this.#onFirstRound = resolve;
     });
@@ -154,7 +163,7 @@ export class Announcer {
     this.#wake.abort();
   }
 
-  /** The last piece is here: tells the trackers that saw us start incomplete, each once. */
+  /** The last piece is here: tells the trackers that saw us start incomplete, once over each family that did. */
   completed(): void {
     this.#isComplete = true;
     for (const tracker of this.#trackers()) this.#tellCompleted(tracker);
@@ -168,17 +177,18 @@ export class Announcer {
 
   async #stop(): Promise<void> {
     this.#halt.abort();
-    const known = this.#trackers().filter(({ isKnown }) => isKnown);
-    const farewells = Promise.all(known.map((tracker) => this.#farewell(tracker)));
-    await this.#settledWithin(this.#settings.options.announceStopMs, farewells);
+    const farewells = this.#trackers().flatMap((tracker) =>
+      tracker.routes.filter(({ isKnown }) => isKnown).map((route) => this.#farewell(tracker, route)),
+    );
+    await this.#settledWithin(this.#settings.options.announceStopMs, Promise.all(farewells));
     this.#close.abort();
     if (!this.#hasStarted) this.#onFirstRound();
   }
 
-  async #farewell(tracker: TrackerState): Promise<void> {
-    await this.#telling.get(tracker);
-    if (tracker.nextEvent(this.#isComplete) === 'completed') await this.#announce(tracker, this.#close.signal);
-    await this.#announce(tracker, this.#close.signal, 'stopped');
+  async #farewell(tracker: TrackerState, route: Route): Promise<void> {
+    await this.#telling.get(route);
+    if (route.nextEvent(this.#isComplete) === 'completed') await this.#announce(tracker, route, this.#close.signal);
+    await this.#announce(tracker, route, this.#close.signal, 'stopped');
   }
 
   #trackers(): TrackerState[] {
@@ -216,13 +226,14 @@ export class Announcer {
 
   async #raceTier(tier: TrackerState[]): Promise<void> {
     let isWon = false;
-    const attempts: Promise<void>[] = [];
+    const attempts: Promise<boolean>[] = [];
     for (const tracker of [...tier]) {
       if (isWon || this.#halt.signal.aborted) break;
-      const attempt = this.#announce(tracker, this.#halt.signal).then((answered) => {
-        if (answered && !isWon) promote(tier, tracker);
-        isWon ||= answered;
-      });
+      const onAnswered = (): void => {
+        if (!isWon) promote(tier, tracker);
+        isWon = true;
+      };
+      const attempt = this.#ask(tracker, tracker.routes, this.#halt.signal, onAnswered);
       attempts.push(attempt);
       await this.#settledWithin(HESITATION_MS, attempt);
     }
@@ -231,15 +242,15 @@ export class Announcer {
 
   /** A later round: in order, up to the first answer. */
   async #round(): Promise<void> {
+    const onAnswered = (): void => {
+      this.#wantsMore = false;
+    };
     for (const tier of this.#tiers) {
       for (const tracker of [...tier]) {
         if (tracker.notBefore > this.#deps.clock.now()) continue;
-        const answered = await this.#announce(tracker, this.#halt.signal);
+        const answered = await this.#ask(tracker, tracker.routes, this.#halt.signal, onAnswered);
         if (this.#halt.signal.aborted) return;
-        if (!answered) continue;
-        promote(tier, tracker);
-        this.#wantsMore = false;
-        return;
+        if (answered) return promote(tier, tracker);
       }
     }
   }
@@ -265,53 +276,88 @@ export class Announcer {
   // One announce
 
   #tellCompleted(tracker: TrackerState): void {
-    if (!this.#isComplete || !tracker.owesCompleted || this.#close.signal.aborted) return;
-    const told = this.#announce(tracker, this.#close.signal).then(
+    const routes = tracker.routes.filter(({ owesCompleted }) => owesCompleted);
+    if (!this.#isComplete || routes.length === 0 || this.#close.signal.aborted) return;
+    const told = this.#ask(tracker, routes, this.#close.signal).then(
       () => {
-        this.#telling.delete(tracker);
+        for (const route of routes) if (this.#telling.get(route) === told) this.#telling.delete(route);
       },
       (error: unknown) => this.#fail(error),
     );
-    this.#telling.set(tracker, told);
+    for (const route of routes) this.#telling.set(route, told);
   }
 
-  /** @returns whether the tracker answered; never rejects but for a fault of the owner's functions */
+  /**
+   * Announces over some routes of a tracker at once, to each what it has not been told.
+   * @param onAnswered called at each answer: another route may take long to fail
+   * @returns whether there was one; never rejects but for a fault of the owner's functions
+   */
+  async #ask(
+    tracker: TrackerState,
+    routes: readonly Route[],
+    signal: AbortSignal,
+    onAnswered = (): void => {},
+  ): Promise<boolean> {
+    const isPeriodic = routes.some((route) => route.nextEvent(this.#isComplete) === undefined);
+    tracker.onAsked(isPeriodic, this.#deps.clock.now());
+    const outcomes = await Promise.all(
+      routes.map(async (route) => {
+        const failure = await this.#announce(tracker, route, signal);
+        if (failure === undefined) onAnswered();
+        return failure;
+      }),
+    );
+    const failures = outcomes.filter((failure) => failure !== undefined);
+    if (failures.length < routes.length) return true;
+    // A tracker that knows us over a route that was not asked is well.
+    const isSilent = tracker.routes.every((route) => routes.includes(route) || !route.isKnown);
+    if (isSilent && !signal.aborted) this.#onFailure(tracker, failures);
+    return false;
+  }
+
+  /** @returns why there was no answer, `undefined` when there was */
   async #announce(
     tracker: TrackerState,
+    route: Route,
     signal: AbortSignal,
-    event = tracker.nextEvent(this.#isComplete),
-  ): Promise<boolean> {
+    event = route.nextEvent(this.#isComplete),
+  ): Promise<{ readonly error: unknown } | undefined> {
     const { uploaded, downloaded, left } = this.#settings.progress();
-    tracker.onSent(event);
+    route.onSent(event);
     let answer: AnnounceAnswer;
     try {
-      const request = this.#request(tracker, event, { uploaded, downloaded, left });
-      answer = await this.#deps[clientOf(tracker.url)!].announce(tracker.url, request, signal);
+      const request = this.#request(route, event, { uploaded, downloaded, left });
+      const client = this.#deps[clientOf(tracker.url)!];
+      answer = await client.announce(tracker.url, request, signal, route.family);
     } catch (error) {
-      if (signal.aborted) tracker.onAborted(event);
-      else this.#onFailure(tracker, event, error);
-      return false;
+      route.onUnanswered(event);
+      return { error };
     }
-    if (event === 'stopped') tracker.onStopped();
-    else this.#onAnswer(tracker, event, left, answer);
-    return true;
+    if (event === 'stopped') {
+      route.onStopped();
+    } else {
+      route.onAnswer(event, left, answer);
+      this.#onAnswer(tracker, route, answer);
+    }
+    return undefined;
   }
 
-  #request(tracker: TrackerState, event: AnnounceEvent | undefined, progress: Progress): AnnounceRequest {
+  #request(route: Route, event: AnnounceEvent | undefined, progress: Progress): AnnounceRequest {
     const { infohash, peerId, port, options } = this.#settings;
     const numwant = event === 'stopped' ? 0 : options.numwant;
-    return { infohash, peerId, port, ...progress, numwant, key: this.#key, event, trackerId: tracker.trackerId };
+    return { infohash, peerId, port, ...progress, numwant, key: this.#key, event, trackerId: route.trackerId };
   }
 
-  #onAnswer(tracker: TrackerState, event: AnnounceEvent | undefined, left: number, answer: AnnounceAnswer): void {
+  #onAnswer(tracker: TrackerState, { family }: Route, answer: AnnounceAnswer): void {
     const now = this.#deps.clock.now();
-    tracker.onAnswer(event, left, answer, now);
+    tracker.onAnswer(answer, now);
     const { peers, warning, seeders, leechers } = answer;
     if (peers.length > 0) this.#batches.push(peers);
     this.#onNews();
     this.#report({
       url: tracker.url,
       state: warning === undefined ? 'ok' : 'warning',
+      family,
       message: warning,
       peers: peers.length,
       seeders,
@@ -322,12 +368,17 @@ export class Announcer {
     this.#tellCompleted(tracker);
   }
 
-  #onFailure(tracker: TrackerState, event: AnnounceEvent | undefined, error: unknown): void {
-    if (event === 'stopped') return;
+  #onFailure(tracker: TrackerState, failures: readonly { readonly error: unknown }[]): void {
     const now = this.#deps.clock.now();
-    tracker.onFailure(event, now);
+    tracker.onFailure(now);
     const nextMs = tracker.notBefore - now;
-    this.#report({ url: tracker.url, state: 'error', message: messageOf(error), peers: 0, nextMs });
+    this.#report({
+      url: tracker.url,
+      state: 'error',
+      message: reasonOf(failures.map(({ error }) => error)),
+      peers: 0,
+      nextMs,
+    });
     // When it was `completed` that failed, the next round may be due earlier now.
     this.#wake.abort();
   }

@@ -1,7 +1,8 @@
 /**
- * Announces over HTTP and HTTPS (BEP 3): one client per session, whose connections are kept and shared by all torrents. Bounds
- * everything a tracker decides: time, redirects, length of the answer before and after decompression. What an answer means is
- * read by `protocol/tracker-http.ts`; when to announce is decided by `announcer.ts`.
+ * Announces and scrapes over HTTP and HTTPS (BEP 3, 48): one client per session, whose connections are kept and shared by all
+ * torrents, for each address family apart (BEP 7). Bounds everything a tracker decides: time, redirects, length of the answer
+ * before and after decompression. What an answer means is read by `protocol/tracker-http.ts`; when to announce is decided by
+ * `announcer.ts`.
  */
 import { setMaxListeners } from 'node:events';
 import http from 'node:http';
@@ -12,11 +13,19 @@ import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { messageOf } from '../errors.js';
 import type { Options } from '../options.js';
-import type { HostPort, PeerAddress } from '../protocol/address.js';
+import { canonicalIp, type Family, familyOf, type HostPort, type PeerAddress } from '../protocol/address.js';
 import { type AnnounceAnswer, type AnnounceRequest, printable, TrackerError } from '../protocol/announce.js';
-import { announceUrl, failureIn, parseHttpAnswer } from '../protocol/tracker-http.js';
+import { type ScrapeCounts, scrapeBatches } from '../protocol/scrape.js';
+import {
+  announceUrl,
+  failureIn,
+  parseHttpAnswer,
+  parseHttpScrape,
+  scrapePage,
+  scrapeUrl,
+} from '../protocol/tracker-http.js';
 import { systemClock } from './clock.js';
-import { addressesOf, type Lookup, netLookup, sharedLookup, systemLookup } from './lookup.js';
+import { addressesOf, type Lookup, netLookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
 
 export type HttpTrackerOptions = Pick<
   Options,
@@ -27,6 +36,8 @@ export interface HttpTrackerDeps {
   /** `spate/<version>`. */
   readonly userAgent: string;
   readonly lookup?: Lookup;
+  /** Canonical local address to connect from, which also decides the family; any when absent. */
+  readonly bind?: string | undefined;
 }
 
 /** Peers given by name are rare, and the others in the answer wait for them: no longer than this. */
@@ -42,8 +53,17 @@ interface Response {
   readonly body: Buffer;
 }
 
+/** A request, and what to make of the answer. */
+interface Question<T> {
+  readonly url: string;
+  /** The URL that asks the same elsewhere: a tracker that redirects its bare address forgets our parameters. */
+  at(page: string): string;
+  read(body: Buffer, signal: AbortSignal): T | Promise<T>;
+}
+
 /** What one request obeys: `begin` starts the total time, once it has a socket. */
 interface Bounds {
+  readonly family: Family | undefined;
   readonly signal: AbortSignal;
   begin(): void;
 }
@@ -52,37 +72,72 @@ export class HttpTrackers {
   readonly #options: HttpTrackerOptions;
   readonly #userAgent: string;
   readonly #lookup: Lookup;
-  readonly #plain: http.Agent;
-  readonly #secure: https.Agent;
+  readonly #bind: string | undefined;
+  /** By scheme and family. */
+  readonly #agents = new Map<string, http.Agent>();
   readonly #closed = new AbortController();
-  /** By origin, the last connection that failed, until one succeeds. */
+  /** By origin and family, the last connection that failed, until one succeeds. */
   readonly #failed = new Map<string, { readonly at: number; readonly error: unknown }>();
 
-  constructor(options: HttpTrackerOptions, { userAgent, lookup = systemLookup }: HttpTrackerDeps) {
+  constructor(options: HttpTrackerOptions, { userAgent, lookup = systemLookup, bind }: HttpTrackerDeps) {
     setMaxListeners(0, this.#closed.signal);
     this.#options = options;
     this.#userAgent = userAgent;
     this.#lookup = sharedLookup(lookup);
-    // `timeout` closes connections that are idle for so long; requests have their own deadlines.
-    const agent = {
-      keepAlive: true,
-      maxSockets: options.trackerConnectionsPerHost,
-      timeout: options.trackerTotalMs,
-      lookup: netLookup(this.#lookup),
-    };
-    this.#plain = new http.Agent(agent);
-    this.#secure = new https.Agent(agent);
+    this.#bind = bind;
   }
 
   /**
    * One announce. The times start when a connection is free: in a batch, hundreds of torrents queue for one tracker.
    * @param tracker its URL as the torrent has it
+   * @param family the only one to announce over; any when absent
    * @throws TrackerError; or the signal's reason when it is aborted
    */
-  async announce(tracker: string, request: AnnounceRequest, signal: AbortSignal): Promise<AnnounceAnswer> {
+  async announce(
+    tracker: string,
+    request: AnnounceRequest,
+    signal: AbortSignal,
+    family?: Family,
+  ): Promise<AnnounceAnswer> {
+    const at = (page: string): string => announceUrl(page, request);
+    const read = async (body: Buffer, bounds: AbortSignal): Promise<AnnounceAnswer> => {
+      const { names, ...answer } = parseHttpAnswer(body);
+      const named = names.length > 0 ? await this.#resolve(names, bounds) : [];
+      return { ...answer, peers: [...answer.peers, ...named], names: [] };
+    };
+    return this.#ask({ url: at(tracker), at, read }, signal, family);
+  }
+
+  /**
+   * The counts of swarms, asked for in as many requests as it takes, one after the other.
+   * @param tracker its announce URL as the torrent has it
+   * @param infohashes 20 bytes each
+   * @returns in the order of `infohashes`; `undefined` for what the tracker does not count
+   * @throws TrackerError, also when the URL is none that can be scraped; or the signal's reason when it is aborted
+   */
+  async scrape(
+    tracker: string,
+    infohashes: readonly Uint8Array[],
+    signal: AbortSignal,
+  ): Promise<(ScrapeCounts | undefined)[]> {
+    const page = scrapePage(tracker);
+    if (page === undefined) {
+      throw new TrackerError(`expected "announce" in the path of a tracker to scrape, got ${quoted(tracker)}`);
+    }
+    const found: (ScrapeCounts | undefined)[] = [];
+    for (const batch of scrapeBatches(infohashes)) {
+      const at = (elsewhere: string): string => scrapeUrl(elsewhere, batch);
+      const read = (body: Buffer): (ScrapeCounts | undefined)[] => parseHttpScrape(body, batch);
+      found.push(...(await this.#ask({ url: at(page), at, read }, signal)));
+    }
+    return found;
+  }
+
+  async #ask<T>(question: Question<T>, signal: AbortSignal, wanted?: Family): Promise<T> {
     const closed = this.#closed.signal;
     signal.throwIfAborted();
     closed.throwIfAborted();
+    const family = usableFamily(wanted, this.#bind);
     const { trackerTotalMs } = this.#options;
     const bounds = new AbortController();
     const onAbort = (): void => bounds.abort(signal.reason);
@@ -95,11 +150,10 @@ export class HttpTrackers {
       timer ??= setTimeout(onLate, trackerTotalMs);
     };
     try {
-      const response = await this.#follow(tracker, request, { signal: bounds.signal, begin });
-      const answer = await this.#read(response);
-      const named = answer.names.length > 0 ? await this.#resolve(answer.names, bounds.signal) : [];
+      const response = await this.#follow(question, { family, signal: bounds.signal, begin });
+      const answer = await this.#read(response, (body) => question.read(body, bounds.signal));
       bounds.signal.throwIfAborted();
-      return { ...answer, peers: [...answer.peers, ...named], names: [] };
+      return answer;
     } catch (error) {
       if (bounds.signal.aborted) throw bounds.signal.reason;
       throw error instanceof TrackerError ? error : new TrackerError(causeOf(error), { cause: error });
@@ -114,13 +168,12 @@ export class HttpTrackers {
   close(): void {
     // Before the agents: they would give queueing requests new connections.
     this.#closed.abort(new TrackerError('the client was closed'));
-    this.#plain.destroy();
-    this.#secure.destroy();
+    for (const agent of this.#agents.values()) agent.destroy();
   }
 
-  /** Requests the announce URL and what it redirects to. */
-  async #follow(tracker: string, request: AnnounceRequest, bounds: Bounds): Promise<Response> {
-    let url = httpUrl(announceUrl(tracker, request));
+  /** Requests a URL and what it redirects to. */
+  async #follow({ url: first, at }: Question<unknown>, bounds: Bounds): Promise<Response> {
+    let url = httpUrl(first);
     for (let redirects = 0; ; redirects++) {
       const response = await this.#request(url, bounds);
       const { location } = response.headers;
@@ -129,8 +182,7 @@ export class HttpTrackers {
         throw new TrackerError(`expected at most ${redirects} redirects, got one more`);
       }
       const target = httpUrl(location, url);
-      // A tracker that redirects its bare address forgets our parameters.
-      url = target.searchParams.has('info_hash') ? target : httpUrl(announceUrl(target.href, request));
+      url = target.searchParams.has('info_hash') ? target : httpUrl(at(target.href));
     }
   }
 
@@ -144,9 +196,11 @@ export class HttpTrackers {
   }
 
   /** @returns `undefined` when a kept connection turned out dead and `mayRetry` */
-  #exchange(url: URL, { signal, begin }: Bounds, mayRetry: boolean): Promise<Response | undefined> {
+  #exchange(url: URL, { family, signal, begin }: Bounds, mayRetry: boolean): Promise<Response | undefined> {
     const askedAt = performance.now();
-    const [{ get }, agent] = url.protocol === 'https:' ? [https, this.#secure] : [http, this.#plain];
+    const { get } = url.protocol === 'https:' ? https : http;
+    const agent = this.#agentFor(url, family);
+    const destination = `${url.origin} ${family ?? ''}`;
     const headers = { 'user-agent': this.#userAgent, accept: '*/*', 'accept-encoding': 'gzip, deflate' };
     let stopWatching = (): void => {};
     const exchanged = new Promise<Response | undefined>((resolve, reject) => {
@@ -161,7 +215,7 @@ export class HttpTrackers {
       let answered = false;
       sent.once('socket', (socket: Socket) => {
         begin();
-        if (socket.connecting) this.#watchConnect(url, socket, askedAt, fail);
+        if (socket.connecting) this.#watchConnect(destination, socket, askedAt, fail);
       });
       sent.once('response', (response) => {
         answered = true;
@@ -177,25 +231,51 @@ export class HttpTrackers {
   }
 
   /**
+   * An agent of its own for each family: its look-ups give addresses of that one alone, and connections are not mixed up.
+   * @throws TrackerError when the URL names an address of the other family
+   */
+  #agentFor({ protocol, hostname }: URL, family: Family | undefined): http.Agent {
+    const literal = canonicalIp(hostname.replace(/^\[|\]$/g, ''));
+    if (family !== undefined && literal !== undefined && familyOf(literal) !== family) {
+      const cause = noAddress(hostname, family);
+      throw new TrackerError(cause.message, { cause });
+    }
+    const key = `${protocol}${family ?? ''}`;
+    const known = this.#agents.get(key);
+    if (known !== undefined) return known;
+    const settings = {
+      keepAlive: true,
+      maxSockets: this.#options.trackerConnectionsPerHost,
+      // Closes connections that are idle for so long; requests have their own deadlines.
+      timeout: this.#options.trackerTotalMs,
+      lookup: netLookup(this.#lookup, family),
+      ...(this.#bind === undefined ? {} : { localAddress: this.#bind }),
+    };
+    const agent = protocol === 'https:' ? new https.Agent(settings) : new http.Agent(settings);
+    this.#agents.set(key, agent);
+    return agent;
+  }
+
+  /**
    * Bounds the time to connect, and fails every request that was queueing behind a connection that failed: hundreds of torrents
    * would otherwise wait for one dead tracker, four at a time.
    */
-  #watchConnect(url: URL, socket: Socket, askedAt: number, fail: (error: unknown) => void): void {
+  #watchConnect(destination: string, socket: Socket, askedAt: number, fail: (error: unknown) => void): void {
     const { trackerConnectMs } = this.#options;
-    const failed = this.#failed.get(url.origin);
+    const failed = this.#failed.get(destination);
     if (failed !== undefined && failed.at >= askedAt) return fail(failed.error);
     const onFailed = (error: unknown): void => {
-      this.#failed.set(url.origin, { at: performance.now(), error });
+      this.#failed.set(destination, { at: performance.now(), error });
       fail(error);
     };
     const late = new TrackerError(`not connected within ${trackerConnectMs} ms`);
     const timer = setTimeout(onFailed, trackerConnectMs, late);
     socket.once('error', onFailed);
     socket.once('close', () => clearTimeout(timer));
-    socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+    socket.once(destination.startsWith('https:') ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);
       socket.off('error', onFailed);
-      this.#failed.delete(url.origin);
+      this.#failed.delete(destination);
     });
   }
 
@@ -221,9 +301,9 @@ export class HttpTrackers {
     return { ...head, body: Buffer.concat(chunks, length) };
   }
 
-  async #read(response: Response): Promise<AnnounceAnswer> {
+  async #read<T>(response: Response, read: (body: Buffer) => T | Promise<T>): Promise<T> {
     const { status, statusText } = response;
-    if (status >= 200 && status < 300) return parseHttpAnswer(await this.#decoded(response));
+    if (status >= 200 && status < 300) return await read(await this.#decoded(response));
     // Some trackers refuse with a bencoded reason and an honest status.
     const body = await this.#decoded(response).catch(() => undefined);
     const reason = body && failureIn(body);
@@ -287,11 +367,11 @@ const DECODERS = new Map<string, (body: Buffer) => Inflate>([
  */
 function httpUrl(text: string, base?: URL): URL {
   if (!URL.canParse(text, base?.href)) {
-    throw new TrackerError(`expected an http or https URL, got ${JSON.stringify(printable(text))}`);
+    throw new TrackerError(`expected an http or https URL, got ${quoted(text)}`);
   }
   const url = new URL(text, base?.href);
   if (url.protocol === 'http:' || url.protocol === 'https:') return url;
-  throw new TrackerError(`expected an http or https URL, got a redirect to ${JSON.stringify(printable(text))}`);
+  throw new TrackerError(`expected an http or https URL, got a redirect to ${quoted(text)}`);
 }
 
 /** One line for a failed connection; trying both families of a name ends in an `AggregateError` without a message. */
@@ -299,3 +379,5 @@ function causeOf(error: unknown): string {
   const causes = error instanceof AggregateError && error.message === '' ? error.errors : [error];
   return printable(causes.map(messageOf).join('; ')) || 'the connection failed';
 }
+
+const quoted = (text: string): string => JSON.stringify(printable(text));

@@ -1,52 +1,100 @@
 /**
- * One tracker of one torrent: what it has been told, and when it may be asked again. Events in, times out; reads no clock and
- * sends nothing. All times are on the announcer's clock.
+ * One tracker of one torrent: what it has been told, over each address family, and when it may be asked again. Events in,
+ * times out; reads no clock and sends nothing. All times are on the announcer's clock.
  */
 import type { Options } from '../options.js';
+import type { Family } from '../protocol/address.js';
 import type { AnnounceAnswer, AnnounceEvent } from '../protocol/announce.js';
 
 export type AnnounceTimes = Pick<Options, 'announceMinMs' | 'announceMaxMs' | 'announceDefaultMs' | 'announceRetryMs'>;
 
-export class TrackerState {
-  readonly url: string;
-  readonly #times: AnnounceTimes;
+/** BEP 7: a tracker takes each address of ours for a peer of its own, so each tells its own story from `started` to `stopped`. */
+export class Route {
+  readonly family: Family;
   #isKnown = false;
-  #hasAnswered = false;
   #owesCompleted = false;
   #trackerId: Uint8Array | undefined;
+
+  constructor(family: Family) {
+    this.family = family;
+  }
+
+  /** Whether the tracker counts us among its peers: it answered `started` and was not told `stopped`. */
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
+
+  /** Whether the tracker was told that we started incomplete, and not yet that we completed. */
+  get owesCompleted(): boolean {
+    return this.#isKnown && this.#owesCompleted;
+  }
+
+  /** Echoed in every announce, as BEP 3 wants it. */
+  get trackerId(): Uint8Array | undefined {
+    return this.#trackerId;
+  }
+
+  /** What the next announce has to tell. */
+  nextEvent(isComplete: boolean): AnnounceEvent | undefined {
+    if (!this.#isKnown) return 'started';
+    return isComplete && this.#owesCompleted ? 'completed' : undefined;
+  }
+
+  /** An announce goes out. A `completed` counts as told from here on, so that it is not sent twice at once. */
+  onSent(event: AnnounceEvent | undefined): void {
+    if (event === 'completed') this.#owesCompleted = false;
+  }
+
+  /** @param left bytes left, as announced */
+  onAnswer(event: AnnounceEvent | undefined, left: number, answer: AnnounceAnswer): void {
+    if (event === 'started') {
+      this.#isKnown = true;
+      // BEP 3: no `completed` when the download was complete when it started.
+      this.#owesCompleted = left > 0;
+    }
+    this.#trackerId = answer.trackerId ?? this.#trackerId;
+  }
+
+  /** The announce failed or was given up on our side. */
+  onUnanswered(event: AnnounceEvent | undefined): void {
+    if (event === 'completed') this.#owesCompleted = true;
+  }
+
+  onStopped(): void {
+    this.#isKnown = false;
+  }
+}
+
+export class TrackerState {
+  readonly url: string;
+  /** One for each family that is announced over. */
+  readonly routes: readonly Route[];
+  readonly #times: AnnounceTimes;
+  #hasAnswered = false;
   #failures = 0;
   #dueAt = 0;
   #notBefore = 0;
   #spacingMs: number;
 
-  constructor(url: string, times: AnnounceTimes) {
+  constructor(url: string, families: readonly Family[], times: AnnounceTimes) {
     this.url = url;
+    this.routes = families.map((family) => new Route(family));
     this.#times = times;
     this.#spacingMs = times.announceMinMs;
   }
 
-  /** Whether it counts us among its peers: it answered `started` and was not told `stopped`. */
+  /** Whether it counts us among its peers, whatever the address. */
   get isKnown(): boolean {
-    return this.#isKnown;
+    return this.routes.some(({ isKnown }) => isKnown);
   }
 
   get hasAnswered(): boolean {
     return this.#hasAnswered;
   }
 
-  /** Whether it was told that we started incomplete, and not yet that we completed. */
-  get owesCompleted(): boolean {
-    return this.#isKnown && this.#owesCompleted;
-  }
-
   /** Failures since its last answer. */
   get failures(): number {
     return this.#failures;
-  }
-
-  /** Echoed in every announce, as BEP 3 wants it. */
-  get trackerId(): Uint8Array | undefined {
-    return this.#trackerId;
   }
 
   /** When the periodic announce is due; never before `notBefore`. */
@@ -59,54 +107,31 @@ export class TrackerState {
     return this.#notBefore;
   }
 
-  /** What the next announce has to tell it. */
-  nextEvent(isComplete: boolean): AnnounceEvent | undefined {
-    if (!this.#isKnown) return 'started';
-    return isComplete && this.#owesCompleted ? 'completed' : undefined;
-  }
-
-  /** An announce goes out. A `completed` counts as told from here on, so that it is not sent twice at once. */
-  onSent(event: AnnounceEvent | undefined): void {
-    if (event === 'completed') this.#owesCompleted = false;
-  }
-
   /**
-   * @param left bytes left, as announced
-   * @param now when the answer came
+   * It is about to be asked, over one route or several at once.
+   * @param isPeriodic whether any of them has no event to tell
    */
-  onAnswer(event: AnnounceEvent | undefined, left: number, answer: AnnounceAnswer, now: number): void {
-    const isEarly = event === undefined && now < this.#dueAt;
-    if (event === 'started') {
-      this.#isKnown = true;
-      // BEP 3: no `completed` when the download was complete when it started.
-      this.#owesCompleted = left > 0;
-    }
+  onAsked(isPeriodic: boolean, now: number): void {
+    // Who names no minimum is asked early less and less often.
+    this.#spacingMs = isPeriodic && now < this.#dueAt ? this.#spacingMs * 2 : this.#times.announceMinMs;
+  }
+
+  /** @param now when the answer came */
+  onAnswer(answer: AnnounceAnswer, now: number): void {
     this.#hasAnswered = true;
     this.#failures = 0;
-    this.#trackerId = answer.trackerId ?? this.#trackerId;
     const intervalMs = this.#clamp(answer.intervalMs ?? this.#times.announceDefaultMs);
-    // Who names no minimum is asked early less and less often.
-    this.#spacingMs = isEarly ? Math.min(this.#spacingMs * 2, intervalMs) : this.#times.announceMinMs;
-    const minIntervalMs = this.#clamp(answer.minIntervalMs ?? this.#spacingMs);
+    const minIntervalMs = this.#clamp(answer.minIntervalMs ?? Math.min(this.#spacingMs, intervalMs));
     this.#notBefore = now + minIntervalMs;
     this.#dueAt = now + Math.max(intervalMs, minIntervalMs);
   }
 
-  onFailure(event: AnnounceEvent | undefined, now: number): void {
-    this.onAborted(event);
+  /** No route that was asked brought an answer. */
+  onFailure(now: number): void {
     const { announceRetryMs, announceMaxMs } = this.#times;
     const waitMs = Math.min(announceRetryMs * 2 ** this.#failures++, announceMaxMs);
     this.#notBefore = now + waitMs;
     this.#dueAt = this.#notBefore;
-  }
-
-  /** The announce was given up on our side; nothing is known of it. */
-  onAborted(event: AnnounceEvent | undefined): void {
-    if (event === 'completed') this.#owesCompleted = true;
-  }
-
-  onStopped(): void {
-    this.#isKnown = false;
   }
 
   #clamp(ms: number): number {

@@ -1,16 +1,23 @@
 /**
- * Announces over UDP (BEP 15, URL data BEP 41): one client per session with one socket per address family, because a tracker
- * gives its connection id to an address. Connections are shared by all torrents of a tracker. The packets are read and written
- * by `protocol/tracker-udp.ts`; when to announce is decided by `announcer.ts`.
+ * Announces and scrapes over UDP (BEP 15, URL data BEP 41): one client per session with one socket per address family, because
+ * a tracker gives its connection id to an address. Connections are shared by all torrents of a tracker. The packets are read and
+ * written by `protocol/tracker-udp.ts`; when to announce is decided by `announcer.ts`.
  */
 import dgram from 'node:dgram';
 import { messageOf } from '../errors.js';
 import type { Options } from '../options.js';
 import { addressKey, canonicalIp, type Family, familyOf, isPort, type PeerAddress } from '../protocol/address.js';
 import { type AnnounceAnswer, type AnnounceRequest, printable, TrackerError } from '../protocol/announce.js';
-import { announceRequest, connectRequest, parseUdpAnswer, type UdpAnswer } from '../protocol/tracker-udp.js';
+import { type ScrapeCounts, scrapeBatches } from '../protocol/scrape.js';
+import {
+  announceRequest,
+  connectRequest,
+  parseUdpAnswer,
+  scrapeRequest,
+  type UdpAnswer,
+} from '../protocol/tracker-udp.js';
 import { type Clock, systemClock, unlessAborted, within } from './clock.js';
-import { addressesOf, type Lookup, sharedLookup, systemLookup } from './lookup.js';
+import { addressesOf, type Lookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
 
 export type UdpTrackerOptions = Pick<Options, 'udpResendMs' | 'udpTotalMs'>;
 
@@ -19,6 +26,8 @@ export interface UdpTrackerDeps {
   readonly random: () => number;
   readonly clock?: Clock;
   readonly lookup?: Lookup;
+  /** Canonical local address to send from, which also decides the family; any when absent. */
+  readonly bind?: string | undefined;
 }
 
 /** BEP 15: a client uses a connection id for a minute. */
@@ -52,29 +61,59 @@ export class UdpTrackers {
   readonly #random: () => number;
   readonly #clock: Clock;
   readonly #lookup: Lookup;
+  readonly #bind: string | undefined;
   readonly #sockets = new Map<Family, dgram.Socket>();
   readonly #transactions = new Map<number, Transaction>();
-  /** By host and port as the URL has them. */
+  /** By host and port as the URL has them, and families. */
   readonly #connections = new Map<string, Connection>();
   #closed = false;
 
-  constructor(options: UdpTrackerOptions, { random, clock = systemClock, lookup = systemLookup }: UdpTrackerDeps) {
+  constructor(options: UdpTrackerOptions, deps: UdpTrackerDeps) {
     this.#options = options;
-    this.#random = random;
-    this.#clock = clock;
-    this.#lookup = sharedLookup(lookup);
+    this.#random = deps.random;
+    this.#clock = deps.clock ?? systemClock;
+    this.#lookup = sharedLookup(deps.lookup ?? systemLookup);
+    this.#bind = deps.bind;
   }
 
   /**
    * One announce, with the name look-up and the connect request it may need.
    * @param tracker its URL as the torrent has it
+   * @param family the only one to announce over; when absent, the first that answers
    * @throws TrackerError; or the signal's reason when it is aborted
    */
-  async announce(tracker: string, request: AnnounceRequest, signal: AbortSignal): Promise<AnnounceAnswer> {
-    const target = udpTarget(tracker);
-    const { udpTotalMs } = this.#options;
-    const late = (): Error => new TrackerError(`no answer within ${udpTotalMs} ms`);
-    return await within(this.#clock, udpTotalMs, late, signal, (bounds) => this.#announce(target, request, bounds));
+  async announce(
+    tracker: string,
+    request: AnnounceRequest,
+    signal: AbortSignal,
+    family?: Family,
+  ): Promise<AnnounceAnswer> {
+    const target = udpTarget(tracker, usableFamily(family, this.#bind));
+    const write: Writer = (connectionId, transactionId) =>
+      announceRequest(connectionId, transactionId, request, target.urlData);
+    return (await this.#request(target, 'announce', write, signal)).answer;
+  }
+
+  /**
+   * The counts of swarms, asked for in as many packets as it takes, one after the other.
+   * @param tracker its announce URL as the torrent has it
+   * @param infohashes 20 bytes each
+   * @returns in the order of `infohashes`; `undefined` for what the answer leaves out
+   * @throws TrackerError; or the signal's reason when it is aborted
+   */
+  async scrape(
+    tracker: string,
+    infohashes: readonly Uint8Array[],
+    signal: AbortSignal,
+  ): Promise<(ScrapeCounts | undefined)[]> {
+    const target = udpTarget(tracker, usableFamily(undefined, this.#bind));
+    const found: (ScrapeCounts | undefined)[] = [];
+    for (const batch of scrapeBatches(infohashes)) {
+      const write: Writer = (connectionId, transactionId) => scrapeRequest(connectionId, transactionId, batch);
+      const { counts } = await this.#request(target, 'scrape', write, signal);
+      found.push(...batch.map((_, i) => counts[i]));
+    }
+    return found;
   }
 
   /** Closes the sockets; announces under way fail. */
@@ -85,19 +124,24 @@ export class UdpTrackers {
     this.#dropSockets(new TrackerError('the client was closed'));
   }
 
-  async #announce(target: Target, request: AnnounceRequest, signal: AbortSignal): Promise<AnnounceAnswer> {
+  #request<A extends Action>(target: Target, action: A, write: Writer, signal: AbortSignal): Promise<AnswerTo<A>> {
+    const { udpTotalMs } = this.#options;
+    const late = (): Error => new TrackerError(`no answer within ${udpTotalMs} ms`);
+    return within(this.#clock, udpTotalMs, late, signal, (bounds) => this.#ask(target, action, write, bounds));
+  }
+
+  async #ask<A extends Action>(target: Target, action: A, write: Writer, signal: AbortSignal): Promise<AnswerTo<A>> {
     for (;;) {
       const known = this.#usable(target.key);
       const connection = known ?? this.#open(target);
       const { to, connectionId } = await this.#linkOf(connection, target.key, signal);
-      const write = (transactionId: number): Uint8Array =>
-        announceRequest(connectionId, transactionId, request, target.urlData);
-      const answer = await this.#exchange(to, write, signal).catch((error: unknown) => {
+      const written = (transactionId: number): Uint8Array => write(connectionId, transactionId);
+      const answer = await this.#exchange(to, written, signal).catch((error: unknown) => {
         this.#forget(target.key, connection);
         throw error;
       });
-      if (answer.action === 'announce') return answer.answer;
-      if (answer.action === 'connect') throw new TrackerError('expected an announce answer, got a connect answer');
+      if (isAnswerTo(action, answer)) return answer;
+      if (answer.action !== 'error') throw unexpected(action, answer.action);
       // A tracker that was restarted knows nothing of the connection ids it gave before.
       const outdated = known !== undefined && /connection/i.test(answer.message);
       if (!outdated) throw refusal(answer.message);
@@ -148,12 +192,12 @@ export class UdpTrackers {
   }
 
   /** Asks the first address of each family at once, since either may lead nowhere; the first answer wins. */
-  async #link({ host, port }: Target, signal: AbortSignal): Promise<Link> {
+  async #link({ host, port, families }: Target, signal: AbortSignal): Promise<Link> {
     const addresses = await unlessAborted(addressesOf(host, this.#lookup), signal).catch((error: unknown) => {
       throw asTrackerError(error);
     });
-    const hosts = ([4, 6] as const).flatMap((family) => addresses.find((a) => familyOf(a) === family) ?? []);
-    if (hosts.length === 0) throw new TrackerError(`${printable(host)} has no address`);
+    const hosts = families.flatMap((family) => addresses.find((a) => familyOf(a) === family) ?? []);
+    if (hosts.length === 0) throw asTrackerError(noAddress(host, addresses.length === 0 ? undefined : families[0]));
     const decided = new AbortController();
     const onAbort = (): void => decided.abort(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
@@ -170,8 +214,7 @@ export class UdpTrackers {
   async #handshake(to: PeerAddress, signal: AbortSignal): Promise<Link> {
     const answer = await this.#exchange(to, connectRequest, signal);
     if (answer.action === 'connect') return { to, connectionId: answer.connectionId };
-    if (answer.action === 'announce') throw new TrackerError('expected a connect answer, got an announce answer');
-    throw refusal(answer.message);
+    throw answer.action === 'error' ? refusal(answer.message) : unexpected('connect', answer.action);
   }
 
   // Packets
@@ -242,6 +285,8 @@ export class UdpTrackers {
     if (open !== undefined) return open;
     const socket = dgram.createSocket(family === 4 ? { type: 'udp4' } : { type: 'udp6', ipv6Only: true });
     this.#sockets.set(family, socket);
+    // Otherwise the first packet binds it to any address.
+    if (this.#bind !== undefined) socket.bind({ address: this.#bind, port: 0 });
     socket.on('message', (bytes, from) => this.#onPacket(bytes, from, family));
     // Nothing else will answer on this socket; the next announce opens another.
     socket.on('error', (error) => this.#dropSockets(asTrackerError(error), family));
@@ -260,24 +305,39 @@ export class UdpTrackers {
   }
 }
 
+type Action = 'announce' | 'scrape';
+type AnswerTo<A extends Action> = Extract<UdpAnswer, { action: A }>;
+type Writer = (connectionId: bigint, transactionId: number) => Uint8Array;
+
+const isAnswerTo = <A extends Action>(action: A, answer: UdpAnswer): answer is AnswerTo<A> => answer.action === action;
+
 interface Target {
   readonly host: string;
   readonly port: number;
-  /** Host and port, to share connections by. */
+  /** To ask over; the first answer wins. */
+  readonly families: readonly Family[];
+  /** Host, port and families, to share connections by. */
   readonly key: string;
   /** BEP 41: path and query. */
   readonly urlData: string;
 }
 
 /** @throws TrackerError when it is no `udp://HOST:PORT` URL */
-function udpTarget(tracker: string): Target {
+function udpTarget(tracker: string, family: Family | undefined): Target {
   const url = URL.canParse(tracker) ? new URL(tracker) : undefined;
   const port = Number(url?.port);
   if (url?.protocol !== 'udp:' || url.hostname === '' || !isPort(port)) {
     throw new TrackerError(`expected udp://HOST:PORT, got ${JSON.stringify(printable(tracker))}`);
   }
   const host = url.hostname.toLowerCase();
-  return { host, port, key: `${host}:${port}`, urlData: `${url.pathname}${url.search}` };
+  const families: readonly Family[] = family === undefined ? [4, 6] : [family];
+  return { host, port, families, key: `${host}:${port} ${families}`, urlData: `${url.pathname}${url.search}` };
+}
+
+const ANSWERS = { connect: 'a connect answer', announce: 'an announce answer', scrape: 'a scrape answer' } as const;
+
+function unexpected(expected: keyof typeof ANSWERS, got: keyof typeof ANSWERS): TrackerError {
+  return new TrackerError(`expected ${ANSWERS[expected]}, got ${ANSWERS[got]}`);
 }
 
 function refusal(message: string): TrackerError {

@@ -1,18 +1,40 @@
 /**
- * The handshake (BEP 3): 68 bytes that name the protocol, eight reserved bytes, the infohash and the peer id. No socket.
+ * The handshake (BEP 3; reserved bits BEP 6 and BEP 10): 68 bytes that name the protocol, eight reserved bytes, the infohash and the peer id. No socket.
  */
 import { WireError } from './wire.js';
 
 export const HANDSHAKE_LENGTH = 68;
-const PROTOCOL = new TextEncoder().encode('\x13BitTorrent protocol');
+/** What a plaintext handshake starts with. */
+export const PROTOCOL: Uint8Array = new TextEncoder().encode('\x13BitTorrent protocol');
 const RESERVED_AT = 20;
 const INFOHASH_AT = 28;
 const PEER_ID_AT = 48;
 
-/** The 68 bytes, to be written in one call: rqbit reads once. No reserved bit is set, since no extension is spoken. */
+/** What both sides can do beside BEP 3, from the reserved bits. */
+export interface Features {
+  /** The fast extension (BEP 6). */
+  readonly fast: boolean;
+  /** The extension protocol (BEP 10). */
+  readonly extended: boolean;
+}
+
+const FAST = { at: 7, bit: 0x04 } as const;
+const EXTENDED = { at: 5, bit: 0x10 } as const;
+
+/** What a peer's eight reserved bytes say that we speak too. */
+export function featuresOf(reserved: Uint8Array): Features {
+  return {
+    fast: (reserved[FAST.at]! & FAST.bit) !== 0,
+    extended: (reserved[EXTENDED.at]! & EXTENDED.bit) !== 0,
+  };
+}
+
+/** The 68 bytes, to be written in one call: rqbit reads once. */
 export function encodeHandshake(infohash: Uint8Array, peerId: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(HANDSHAKE_LENGTH);
   bytes.set(PROTOCOL);
+  bytes[RESERVED_AT + FAST.at]! |= FAST.bit;
+  bytes[RESERVED_AT + EXTENDED.at]! |= EXTENDED.bit;
   bytes.set(infohash, INFOHASH_AT);
   bytes.set(peerId, PEER_ID_AT);
   return bytes;

@@ -1,7 +1,7 @@
 /**
- * The announce of HTTP trackers as URL and bencode (BEP 3, compact peers BEP 23, IPv6 peers BEP 7), both directions: a client
- * writes the URL and reads the answer, the embedded tracker the other way round. Sends nothing and knows no HTTP; tolerant of
- * what real trackers answer, since one peer list in an odd form is better than none.
+ * Announce and scrape of HTTP trackers as URL and bencode (BEP 3, compact peers BEP 23, IPv6 peers BEP 7, scrape BEP 48), both
+ * directions: a client writes the URL and reads the answer, the embedded tracker the other way round. Sends nothing and knows no
+ * HTTP; tolerant of what real trackers answer, since one peer list in an odd form is better than none.
  */
 import {
   canonicalIp,
@@ -33,6 +33,7 @@ import {
   decodePrefix,
   encode,
 } from './bencode.js';
+import type { ScrapeCounts } from './scrape.js';
 
 /** Most peers taken by host name: each costs a look-up, and names are rare. */
 export const MAX_NAMES = 16;
@@ -45,6 +46,8 @@ const MAX_TRACKER_ID = 512;
 
 const DICT = 0x64;
 
+const ANNOUNCE = 'announce';
+
 // The client's side
 
 /**
@@ -53,8 +56,6 @@ const DICT = 0x64;
  * @param tracker the tracker's URL as the torrent has it
  */
 export function announceUrl(tracker: string, request: AnnounceRequest): string {
-  const url = tracker.split('#', 1)[0]!;
-  const separator = !url.includes('?') ? '?' : /[?&]$/.test(url) ? '' : '&';
   const pairs = [
     `info_hash=${escapeBytes(request.infohash)}`,
     `peer_id=${escapeBytes(request.peerId)}`,
@@ -68,6 +69,33 @@ export function announceUrl(tracker: string, request: AnnounceRequest): string {
   ];
   if (request.event !== undefined) pairs.push(`event=${request.event}`);
   if (request.trackerId !== undefined) pairs.push(`trackerid=${escapeBytes(request.trackerId)}`);
+  return withQuery(tracker, pairs);
+}
+
+/**
+ * Where a tracker is scraped. BEP 48: `announce` in the path becomes `scrape`; of several the last, which names the page.
+ * @param tracker its announce URL as the torrent has it
+ * @returns `undefined` when the path has none: the tracker cannot be scraped
+ */
+export function scrapePage(tracker: string): string | undefined {
+  const [, origin = '', path = '', query = ''] = /^([a-z]+:\/\/[^/?#]*)([^?#]*)(\?[^#]*)?/i.exec(tracker) ?? [];
+  const at = path.lastIndexOf(ANNOUNCE);
+  if (at === -1) return undefined;
+  return `${origin}${path.slice(0, at)}scrape${path.slice(at + ANNOUNCE.length)}${query}`;
+}
+
+/**
+ * The URL of one scrape. Each infohash is in it once: opentracker answers a repeated one with a repeated key, which is no bencode.
+ * @param page from `scrapePage`; its own query stays first, as in `announceUrl`
+ */
+export function scrapeUrl(page: string, infohashes: readonly Uint8Array[]): string {
+  const pairs = infohashes.map((infohash) => `info_hash=${escapeBytes(infohash)}`);
+  return withQuery(page, [...new Set(pairs)]);
+}
+
+function withQuery(page: string, pairs: readonly string[]): string {
+  const url = page.split('#', 1)[0]!;
+  const separator = !url.includes('?') ? '?' : /[?&]$/.test(url) ? '' : '&';
   return `${url}${separator}${pairs.join('&')}`;
 }
 
@@ -103,6 +131,33 @@ export function parseHttpAnswer(body: Uint8Array): AnnounceAnswer {
     leechers: notNegative(answer.get('incomplete')),
     warning: warning === undefined ? undefined : printable(warning),
   };
+}
+
+/**
+ * Reads the body of a scrape's answer.
+ * @param infohashes what was asked for
+ * @returns in their order; `undefined` for what the tracker does not count
+ * @throws TrackerError as `parseHttpAnswer`
+ */
+export function parseHttpScrape(body: Uint8Array, infohashes: readonly Uint8Array[]): (ScrapeCounts | undefined)[] {
+  const answer = decodeAnswer(body);
+  const reason = failureReason(answer);
+  if (reason !== undefined) throw new TrackerError(reason);
+  const files = asDict(answer.get('files'));
+  if (files === undefined) throw new TrackerError('expected a scrape answer with files, got one without');
+  return infohashes.map((infohash) => {
+    const file = asDict(files.get(asKey(infohash)));
+    const seeders = notNegative(file?.get('complete'));
+    const leechers = notNegative(file?.get('incomplete'));
+    if (seeders === undefined || leechers === undefined) return undefined;
+    return { seeders, completed: notNegative(file?.get('downloaded')), leechers };
+  });
+}
+
+/** How `BencodeDict` spells a key of these bytes. */
+function asKey(bytes: Uint8Array): string {
+  const text = new TextDecoder().decode(bytes);
+  return text.includes('\ufffd') ? Buffer.from(bytes).toString('hex') : text;
 }
 
 /** The `failure reason` in a body that need not be a tracker's answer, such as that of a 404; `undefined` when it has none. */
@@ -183,20 +238,12 @@ export interface HttpAnnounce {
  * @throws TrackerError naming the parameter that is missing or wrong
  */
 export function parseAnnounceQuery(query: string): HttpAnnounce {
-  const values = new Map<string, Uint8Array>();
-  for (const pair of query.split('&')) {
-    const [name, value = ''] = pair.split('=', 2) as [string, string?];
-    values.set(name, unescapeBytes(value));
-  }
+  const values = new Map(pairsOf(query));
   const text = (name: string): string | undefined => {
     const value = values.get(name);
     return value && String.fromCharCode(...value.subarray(0, 20));
   };
-  const id = (name: string): Uint8Array => {
-    const value = values.get(name);
-    if (value?.length === 20) return value;
-    throw new TrackerError(`expected 20 bytes of ${name}, got ${value?.length ?? 'none'}`);
-  };
+  const id = (name: string): Uint8Array => twentyBytes(name, values.get(name));
   const count = (name: string, otherwise: number): number => {
     const digits = text(name);
     if (digits === undefined || digits === '') return otherwise;
@@ -219,6 +266,32 @@ export function parseAnnounceQuery(query: string): HttpAnnounce {
     trackerId: values.get('trackerid'),
   };
   return { request, compact: text('compact') !== '0' };
+}
+
+/**
+ * Reads the query of a scrape URL.
+ * @param query what follows `?`
+ * @returns at least one infohash
+ * @throws TrackerError when there is none, or one that is none
+ */
+export function parseScrapeQuery(query: string): Uint8Array[] {
+  const wanted = pairsOf(query).filter(([name]) => name === 'info_hash');
+  // BEP 48 knows no scrape of everything.
+  if (wanted.length === 0) throw new TrackerError('expected 20 bytes of info_hash, got none');
+  return wanted.map(([name, value]) => twentyBytes(name, value));
+}
+
+/** Names and values of a query, in order. */
+function pairsOf(query: string): [string, Uint8Array][] {
+  return query.split('&').map((pair) => {
+    const [name, value = ''] = pair.split('=', 2) as [string, string?];
+    return [name, unescapeBytes(value)];
+  });
+}
+
+function twentyBytes(name: string, value: Uint8Array | undefined): Uint8Array {
+  if (value?.length === 20) return value;
+  throw new TrackerError(`expected 20 bytes of ${name}, got ${value?.length ?? 'none'}`);
 }
 
 const EVENTS: readonly AnnounceEvent[] = ['started', 'completed', 'stopped'];
@@ -246,6 +319,24 @@ export function httpAnswer({ interval, seeders, leechers, peers }: HttpAnnounceA
   if (!compact) return encode({ ...counts, peers: peers.map(({ host, port }) => ({ ip: host, port })) });
   const six = encodeCompact(peers, 6);
   return encode({ ...counts, peers: encodeCompact(peers, 4), peers6: six.length > 0 ? six : undefined });
+}
+
+/** The body of a scrape's answer; an infohash that occurs twice is told once. */
+export function httpScrapeAnswer(
+  swarms: readonly (readonly [infohash: Uint8Array, counts: ScrapeCounts])[],
+): Uint8Array {
+  // By hand: `encode` takes no keys of arbitrary bytes. Latin-1 has one character per byte, in their order.
+  const files = new Map(swarms.map(([infohash, counts]) => [latin1(infohash), counts]));
+  const keys = [...files.keys()].sort();
+  const entries = keys.map((key) => {
+    const { seeders, completed, leechers } = files.get(key)!;
+    return `20:${key}${latin1(encode({ complete: seeders, downloaded: completed, incomplete: leechers }))}`;
+  });
+  return Uint8Array.from(Buffer.from(`d5:filesd${entries.join('')}ee`, 'latin1'));
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
 }
 
 /** The body of an answer that refuses. */

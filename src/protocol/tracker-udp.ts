@@ -12,11 +12,12 @@ import {
   printable,
   TrackerError,
 } from './announce.js';
+import { MAX_SCRAPE, type ScrapeCounts } from './scrape.js';
 
 /** The constant every connect request starts with. */
 const PROTOCOL_ID = 0x41727101980n;
 
-const ACTION = { connect: 0, announce: 1, error: 3 } as const;
+const ACTION = { connect: 0, announce: 1, scrape: 2, error: 3 } as const;
 
 /** BEP 15: the numbers of the events; none is 0. */
 const EVENTS: readonly (AnnounceEvent | undefined)[] = [undefined, 'completed', 'started', 'stopped'];
@@ -25,7 +26,13 @@ const CONNECT_REQUEST_LENGTH = 16;
 const CONNECT_ANSWER_LENGTH = 16;
 const ANNOUNCE_REQUEST_LENGTH = 98;
 const ANNOUNCE_ANSWER_LENGTH = 20;
+const SCRAPE_REQUEST_LENGTH = 16;
+const SCRAPE_ANSWER_LENGTH = 8;
 const ERROR_LENGTH = 8;
+
+const INFOHASH_LENGTH = 20;
+/** Seeders, completed and leechers of one swarm. */
+const COUNTS_LENGTH = 12;
 
 /** BEP 41 option types. */
 const OPTION = { end: 0, nop: 1, urlData: 2 } as const;
@@ -34,6 +41,8 @@ const OPTION_MAX = 255;
 export type UdpAnswer =
   | { readonly action: 'connect'; readonly transactionId: number; readonly connectionId: bigint }
   | { readonly action: 'announce'; readonly transactionId: number; readonly answer: AnnounceAnswer }
+  /** In the order of the request's infohashes. */
+  | { readonly action: 'scrape'; readonly transactionId: number; readonly counts: readonly ScrapeCounts[] }
   | { readonly action: 'error'; readonly transactionId: number; readonly message: string };
 
 export type UdpRequest =
@@ -45,6 +54,12 @@ export type UdpRequest =
       readonly request: AnnounceRequest;
       /** Path and query of the tracker's URL, when the client sent them. */
       readonly urlData: string;
+    }
+  | {
+      readonly action: 'scrape';
+      readonly transactionId: number;
+      readonly connectionId: bigint;
+      readonly infohashes: readonly Uint8Array[];
     };
 
 // The client's side
@@ -89,6 +104,24 @@ export function announceRequest(
 }
 
 /**
+ * @param connectionId from the tracker's connect answer
+ * @param transactionId unsigned 32 bits
+ * @param infohashes 1 to `MAX_SCRAPE` of them
+ */
+export function scrapeRequest(
+  connectionId: bigint,
+  transactionId: number,
+  infohashes: readonly Uint8Array[],
+): Uint8Array {
+  const { bytes, view } = packet(SCRAPE_REQUEST_LENGTH + infohashes.length * INFOHASH_LENGTH);
+  view.setBigUint64(0, connectionId);
+  view.setUint32(8, ACTION.scrape);
+  view.setUint32(12, transactionId);
+  for (const [i, infohash] of infohashes.entries()) bytes.set(infohash, SCRAPE_REQUEST_LENGTH + i * INFOHASH_LENGTH);
+  return bytes;
+}
+
+/**
  * Reads what a tracker sent.
  * @param family of the sender's address: it decides the length of a peer entry
  * @throws TrackerError when the packet is too short for its action or the action is unknown
@@ -105,10 +138,12 @@ export function parseUdpAnswer(bytes: Uint8Array, family: Family): UdpAnswer {
     case ACTION.announce:
       need(bytes, ANNOUNCE_ANSWER_LENGTH, 'an announce answer');
       return { action: 'announce', transactionId, answer: announceAnswerOf(view, bytes, family) };
+    case ACTION.scrape:
+      return { action: 'scrape', transactionId, counts: countsOf(view) };
     case ACTION.error:
       return { action: 'error', transactionId, message: printable(bytes.subarray(ERROR_LENGTH)) };
     default:
-      throw new TrackerError(`expected a UDP tracker's answer with action 0, 1 or 3, got action ${action}`);
+      throw new TrackerError(`expected a UDP tracker's answer with action 0 to 3, got action ${action}`);
   }
 }
 
@@ -126,6 +161,15 @@ function announceAnswerOf(view: DataView, bytes: Uint8Array, family: Family): An
   };
 }
 
+/** What a packet has of them; an entry that is cut short is none. */
+function countsOf(view: DataView): ScrapeCounts[] {
+  const count = Math.min(Math.floor((view.byteLength - SCRAPE_ANSWER_LENGTH) / COUNTS_LENGTH), MAX_SCRAPE);
+  return Array.from({ length: count }, (_, i) => {
+    const at = SCRAPE_ANSWER_LENGTH + i * COUNTS_LENGTH;
+    return { seeders: view.getUint32(at), completed: view.getUint32(at + 4), leechers: view.getUint32(at + 8) };
+  });
+}
+
 function need(bytes: Uint8Array, length: number, what: string): void {
   if (bytes.length >= length) return;
   throw new TrackerError(`expected at least ${length} bytes for ${what} of a UDP tracker, got ${bytes.length}`);
@@ -137,7 +181,7 @@ function notNegative(value: number): number | undefined {
 
 // The tracker's side
 
-/** Reads what a client sent; `undefined` when it is no connect or announce request, which a tracker leaves unanswered. */
+/** Reads what a client sent; `undefined` when it is none of the requests, which a tracker leaves unanswered. */
 export function parseUdpRequest(bytes: Uint8Array): UdpRequest | undefined {
   if (bytes.length < CONNECT_REQUEST_LENGTH) return undefined;
   const view = viewOf(bytes);
@@ -145,6 +189,10 @@ export function parseUdpRequest(bytes: Uint8Array): UdpRequest | undefined {
   const action = view.getUint32(8);
   const transactionId = view.getUint32(12);
   if (action === ACTION.connect && connectionId === PROTOCOL_ID) return { action: 'connect', transactionId };
+  if (action === ACTION.scrape) {
+    const infohashes = infohashesOf(bytes);
+    return infohashes.length === 0 ? undefined : { action: 'scrape', transactionId, connectionId, infohashes };
+  }
   const event = bytes.length < ANNOUNCE_REQUEST_LENGTH ? 0 : view.getUint32(80);
   if (action !== ACTION.announce || bytes.length < ANNOUNCE_REQUEST_LENGTH || event >= EVENTS.length) return undefined;
   const request: AnnounceRequest = {
@@ -159,6 +207,15 @@ export function parseUdpRequest(bytes: Uint8Array): UdpRequest | undefined {
     port: view.getUint16(96),
   };
   return { action: 'announce', transactionId, connectionId, request, urlData: urlDataOf(bytes) };
+}
+
+/** Those of a scrape request; one that is cut short, and what comes after the last that is answered, is left out. */
+function infohashesOf(bytes: Uint8Array): Uint8Array[] {
+  const count = Math.min(Math.floor((bytes.length - SCRAPE_REQUEST_LENGTH) / INFOHASH_LENGTH), MAX_SCRAPE);
+  return Array.from({ length: count }, (_, i) => {
+    const at = SCRAPE_REQUEST_LENGTH + i * INFOHASH_LENGTH;
+    return bytes.slice(at, at + INFOHASH_LENGTH);
+  });
 }
 
 export function connectAnswer(transactionId: number, connectionId: bigint): Uint8Array {
@@ -187,6 +244,20 @@ export function announceAnswer(transactionId: number, answer: UdpAnnounceAnswer,
   view.setUint32(12, answer.leechers);
   view.setUint32(16, answer.seeders);
   bytes.set(peers, ANNOUNCE_ANSWER_LENGTH);
+  return bytes;
+}
+
+/** @param counts of the request's infohashes, in their order */
+export function scrapeAnswer(transactionId: number, counts: readonly ScrapeCounts[]): Uint8Array {
+  const { bytes, view } = packet(SCRAPE_ANSWER_LENGTH + counts.length * COUNTS_LENGTH);
+  view.setUint32(0, ACTION.scrape);
+  view.setUint32(4, transactionId);
+  for (const [i, { seeders, completed = 0, leechers }] of counts.entries()) {
+    const at = SCRAPE_ANSWER_LENGTH + i * COUNTS_LENGTH;
+    view.setUint32(at, seeders);
+    view.setUint32(at + 4, completed);
+    view.setUint32(at + 8, leechers);
+  }
   return bytes;
 }
 

@@ -1,11 +1,12 @@
 /**
- * The peer wire protocol after the handshake (BEP 3): bytes <-> messages, no socket and no opinion about what a message
+ * The peer wire protocol after the handshake (BEP 3, fast extension BEP 6, extension protocol BEP 10): bytes <-> messages, no socket and no opinion about what a message
  * means. Incomplete input is not an error; a `WireDecoder` keeps what it needs and goes on with the next bytes, wherever
  * they were split.
  *
  * Hot path: a `piece` message is handed on chunk by chunk as it arrives, so that a block is copied once, and no object is
  * made per message.
  */
+
 /** Bytes in a block, the unit of a request: de-facto standard; libtorrent and transmission refuse longer requests. */
 export const BLOCK_LENGTH = 16_384;
 
@@ -20,6 +21,12 @@ export const MessageId = {
   piece: 7,
   cancel: 8,
   port: 9,
+  suggest: 13,
+  haveAll: 14,
+  haveNone: 15,
+  reject: 16,
+  allowedFast: 17,
+  extended: 20,
 } as const;
 
 /** The peer broke the protocol: the connection has no future. */
@@ -44,6 +51,13 @@ export interface WireSink {
   onBlockEnd(): void;
   /** The peer's DHT port (BEP 5). */
   onPort(port: number): void;
+  onSuggest(index: number): void;
+  onHaveAll(): void;
+  onHaveNone(): void;
+  onReject(index: number, begin: number, length: number): void;
+  onAllowedFast(index: number): void;
+  /** @param id 0 for the extended handshake, otherwise one we named in ours */
+  onExtended(id: number, body: Uint8Array): void;
   /** A message of an id nobody negotiated; its body was skipped. */
   onUnknown(id: number, length: number): void;
 }
@@ -58,12 +72,19 @@ const FIXED_LENGTH: Readonly<Record<number, number>> = {
   [MessageId.request]: 13,
   [MessageId.cancel]: 13,
   [MessageId.port]: 3,
+  [MessageId.suggest]: 5,
+  [MessageId.haveAll]: 1,
+  [MessageId.haveNone]: 1,
+  [MessageId.reject]: 13,
+  [MessageId.allowedFast]: 5,
 };
 
 const PIECE_HEADER = 9;
 const LENGTH_PREFIX = 4;
 /** Longest `piece` body taken: nobody was asked for more than a block. */
 const MAX_PIECE_MESSAGE = PIECE_HEADER + BLOCK_LENGTH;
+/** Longest `extended` message taken: metadata comes in 16 KiB parts (BEP 9), handshakes and peer lists are shorter. */
+const MAX_EXTENDED_MESSAGE = 65_536;
 /** Longest message of any kind: a bitfield of 8M pieces, or one of an unknown id that is skipped rather than refused. */
 const MAX_MESSAGE = 1_048_576;
 
@@ -72,6 +93,7 @@ type State = (typeof State)[keyof typeof State];
 
 export class WireDecoder {
   readonly #sink: WireSink;
+  readonly #maxBitfield: number;
   #state: State = State.length;
   /** Bytes of the current part still to come. */
   #missing = LENGTH_PREFIX;
@@ -79,13 +101,15 @@ export class WireDecoder {
   readonly #head = new Uint8Array(12);
   #collected = 0;
   #paused = false;
-  /** The body of a bitfield that came in more than one read. */
+  /** A long body that came in more than one read. */
   #large: Uint8Array | undefined;
   #id = 0;
   #length = 0;
 
-  constructor(sink: WireSink) {
+  /** @param maxBitfield longest bitfield taken, in bytes: what is announced is allocated */
+  constructor(sink: WireSink, maxBitfield: number = MAX_MESSAGE) {
     this.#sink = sink;
+    this.#maxBitfield = maxBitfield;
   }
 
   /**
@@ -160,11 +184,18 @@ export class WireDecoder {
     if (fixed !== undefined && length !== fixed) {
       throw new WireError(`message ${id} of ${length} bytes, expected ${fixed}`);
     }
-    const known = fixed !== undefined || id === MessageId.bitfield;
+    const cap = this.#capOf(id);
+    if (length > cap) throw new WireError(`message ${id} of ${length} bytes, at most ${cap} are taken`);
+    const known = fixed !== undefined || id === MessageId.bitfield || id === MessageId.extended;
     this.#expect(known ? State.body : State.skip, length - 1);
     if (this.#missing > 0) return;
     if (known) this.#endBody(this.#head, 0);
     else this.#endUnknown();
+  }
+
+  #capOf(id: number): number {
+    if (id === MessageId.bitfield) return 1 + this.#maxBitfield;
+    return id === MessageId.extended ? MAX_EXTENDED_MESSAGE : MAX_MESSAGE;
   }
 
   /** A body that is whole in the input is read in place, any other is collected first. */
@@ -201,6 +232,19 @@ export class WireDecoder {
         return sink.onRequest(readUint32(bytes, at), readUint32(bytes, at + 4), readUint32(bytes, at + 8));
       case MessageId.cancel:
         return sink.onCancel(readUint32(bytes, at), readUint32(bytes, at + 4), readUint32(bytes, at + 8));
+      case MessageId.suggest:
+        return sink.onSuggest(readUint32(bytes, at));
+      case MessageId.haveAll:
+        return sink.onHaveAll();
+      case MessageId.haveNone:
+        return sink.onHaveNone();
+      case MessageId.reject:
+        return sink.onReject(readUint32(bytes, at), readUint32(bytes, at + 4), readUint32(bytes, at + 8));
+      case MessageId.allowedFast:
+        return sink.onAllowedFast(readUint32(bytes, at));
+      case MessageId.extended:
+        if (length === 0) throw new WireError('extended message without an id');
+        return sink.onExtended(bytes[at]!, bytes.subarray(at + 1, at + length));
       default:
         return sink.onPort((bytes[at]! << 8) | bytes[at + 1]!);
     }
@@ -230,6 +274,10 @@ export const UNCHOKE: Uint8Array = encodeEmpty(MessageId.unchoke);
 export const INTERESTED: Uint8Array = encodeEmpty(MessageId.interested);
 export const NOT_INTERESTED: Uint8Array = encodeEmpty(MessageId.notInterested);
 
+/** BEP 6: a bitfield in one byte. */
+export const HAVE_ALL: Uint8Array = encodeEmpty(MessageId.haveAll);
+export const HAVE_NONE: Uint8Array = encodeEmpty(MessageId.haveNone);
+
 /** @param bytes a bitfield in wire form */
 export function encodeBitfield(bytes: Uint8Array): Uint8Array {
   const message = new Uint8Array(5 + bytes.length);
@@ -241,13 +289,29 @@ export function encodeBitfield(bytes: Uint8Array): Uint8Array {
 
 /** HAVE messages for several pieces, in one buffer. */
 export function encodeHaves(indices: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(9 * indices.length);
-  indices.forEach((index, i) => {
-    writeUint32(bytes, 9 * i, 5);
-    bytes[9 * i + 4] = MessageId.have;
-    writeUint32(bytes, 9 * i + 5, index);
-  });
+  return encodeIndices(MessageId.have, indices);
+}
+
+/** BEP 6: pieces the peer may ask for while it is choked. */
+export function encodeAllowedFast(indices: readonly number[]): Uint8Array {
+  return encodeIndices(MessageId.allowedFast, indices);
+}
+
+/** BEP 6: a request that will not be answered. */
+export function encodeReject(index: number, begin: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(REQUEST_LENGTH);
+  writeTriple(bytes, 0, MessageId.reject, index, begin, length);
   return bytes;
+}
+
+/** BEP 10. @param id the id the peer named for the extension, 0 for the handshake */
+export function encodeExtended(id: number, body: Uint8Array): Uint8Array {
+  const message = new Uint8Array(6 + body.length);
+  writeUint32(message, 0, 2 + body.length);
+  message[4] = MessageId.extended;
+  message[5] = id;
+  message.set(body, 6);
+  return message;
 }
 
 export const REQUEST_LENGTH = 17;
@@ -279,6 +343,16 @@ export function encodePort(port: number): Uint8Array {
 
 function encodeEmpty(id: number): Uint8Array {
   return Uint8Array.of(0, 0, 0, 1, id);
+}
+
+function encodeIndices(id: number, indices: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(9 * indices.length);
+  indices.forEach((index, i) => {
+    writeUint32(bytes, 9 * i, 5);
+    bytes[9 * i + 4] = id;
+    writeUint32(bytes, 9 * i + 5, index);
+  });
+  return bytes;
 }
 
 function writeTriple(bytes: Uint8Array, at: number, id: number, index: number, begin: number, length: number): void {

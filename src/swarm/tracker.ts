@@ -1,5 +1,5 @@
 /**
- * A small BitTorrent tracker for loopback swarms: demo, benches and tests. Speaks HTTP (BEP 3, 7, 23) and UDP (BEP 15), on the
+ * A small BitTorrent tracker for loopback swarms: demo, benches and tests. Speaks HTTP (BEP 3, 7, 23, 48) and UDP (BEP 15), on the
  * same port number where it is free. Everything is in memory and nobody expires: it lives for minutes. Not for the open net,
  * but no request, however wrong, brings it down.
  */
@@ -18,8 +18,14 @@ import {
   type PeerAddress,
 } from '../protocol/address.js';
 import { type AnnounceRequest, TrackerError } from '../protocol/announce.js';
-import { httpAnswer, httpFailure, parseAnnounceQuery } from '../protocol/tracker-http.js';
-import { announceAnswer, connectAnswer, errorAnswer, parseUdpRequest } from '../protocol/tracker-udp.js';
+import {
+  httpAnswer,
+  httpFailure,
+  httpScrapeAnswer,
+  parseAnnounceQuery,
+  parseScrapeQuery,
+} from '../protocol/tracker-http.js';
+import { announceAnswer, connectAnswer, errorAnswer, parseUdpRequest, scrapeAnswer } from '../protocol/tracker-udp.js';
 
 export interface TrackerSettings {
   /** IP literal to listen on; 127.0.0.1. */
@@ -152,20 +158,31 @@ function answerHttp(
   request: http.IncomingMessage,
   response: http.ServerResponse,
 ): void {
-  const [path, ...query] = (request.url ?? '').split('?');
+  const [path, ...rest] = (request.url ?? '').split('?');
+  const query = rest.join('?');
   const host = canonicalIp(request.socket.remoteAddress ?? '');
   if (request.method !== 'GET') return reply(response, 405, `expected GET, got ${request.method}\n`);
-  if (path !== '/announce') return reply(response, 404, 'expected /announce\n');
+  if (path !== '/announce' && path !== '/scrape') return reply(response, 404, 'expected /announce or /scrape\n');
   if (host === undefined) return void response.destroy();
   let body: Uint8Array;
   try {
-    const { request: announce, compact } = parseAnnounceQuery(query.join('?'));
-    body = httpAnswer({ interval, ...swarms.announce(announce, host) }, compact);
+    body = path === '/scrape' ? scraped(swarms, query) : announced(swarms, interval, query, host);
   } catch (error) {
     if (!(error instanceof TrackerError)) throw error;
     body = httpFailure(error.message);
   }
   reply(response, 200, body);
+}
+
+/** @throws TrackerError */
+function announced(swarms: Swarms, interval: number, query: string, host: string): Uint8Array {
+  const { request, compact } = parseAnnounceQuery(query);
+  return httpAnswer({ interval, ...swarms.announce(request, host) }, compact);
+}
+
+/** @throws TrackerError */
+function scraped(swarms: Swarms, query: string): Uint8Array {
+  return httpScrapeAnswer(parseScrapeQuery(query).map((infohash) => [infohash, swarms.counts(infohash)]));
 }
 
 function reply(response: http.ServerResponse, status: number, body: Uint8Array | string): void {
@@ -200,6 +217,12 @@ function answerUdp(
   const connectionId = createHash('sha1').update(secret).update(addressKey(from)).digest().readBigUInt64BE(0);
   if (packet.action === 'connect') return connectAnswer(transactionId, connectionId);
   if (packet.connectionId !== connectionId) return errorAnswer(transactionId, 'unknown connection id');
+  if (packet.action === 'scrape') {
+    return scrapeAnswer(
+      transactionId,
+      packet.infohashes.map((infohash) => swarms.counts(infohash)),
+    );
+  }
   if (!isPort(packet.request.port)) return errorAnswer(transactionId, 'expected port to be 1 to 65535, got 0');
   const family = familyOf(from.host);
   try {

@@ -7,10 +7,14 @@ import type { PieceIndex } from './geometry.js';
 interface OpenLease {
   readonly group: number;
   readonly piece: PieceIndex;
+  /** The group that a copy is being made for, or was. */
+  sharedWith: number | undefined;
 }
 
 export class LeaseLedger {
   readonly #open = new Map<number, OpenLease>();
+  /** Leases by piece: more than one only in the endgame. */
+  readonly #copies = new Map<PieceIndex, number>();
   #last = 0;
   /** Per group: leases ever granted, and what its latest `want` said. */
   readonly #granted: number[];
@@ -29,14 +33,54 @@ export class LeaseLedger {
   /** Records a lease and returns its number, > 0. */
   grant(group: number, piece: PieceIndex): number {
     this.#last++;
-    this.#open.set(this.#last, { group, piece });
+    this.#open.set(this.#last, { group, piece, sharedWith: undefined });
+    this.#count(piece, 1);
     this.#granted[group]!++;
     return this.#last;
   }
 
+  isLeased(piece: PieceIndex): boolean {
+    return this.#copies.has(piece);
+  }
+
+  /** The leases of one piece. */
+  leasesOf(piece: PieceIndex): { readonly lease: number; readonly group: number }[] {
+    const leases: { lease: number; group: number }[] = [];
+    if (!this.#copies.has(piece)) return leases;
+    for (const [lease, held] of this.#open) if (held.piece === piece) leases.push({ lease, group: held.group });
+    return leases;
+  }
+
+  /**
+   * Endgame: a lease of another group that this one could help with, marked as shared; each piece is copied once.
+   * @param canGive whether the group's idle peers have the piece
+   */
+  share(
+    group: number,
+    canGive: (piece: PieceIndex) => boolean,
+  ): { readonly lease: number; readonly holder: number; readonly piece: PieceIndex } | undefined {
+    for (const [lease, held] of this.#open) {
+      if (held.group === group || held.sharedWith !== undefined || this.#copies.get(held.piece) !== 1) continue;
+      if (!canGive(held.piece)) continue;
+      held.sharedWith = group;
+      return { lease, holder: held.group, piece: held.piece };
+    }
+    return undefined;
+  }
+
+  /** @returns for which group a copy of the lease was asked, while the lease is out */
+  sharedWith(lease: number): { readonly group: number; readonly piece: PieceIndex } | undefined {
+    const held = this.#open.get(lease);
+    return held?.sharedWith === undefined ? undefined : { group: held.sharedWith, piece: held.piece };
+  }
+
   /** A lease came home. @returns whether it was out */
   settle(lease: number): boolean {
-    return this.#open.delete(lease);
+    const held = this.#open.get(lease);
+    if (held === undefined) return false;
+    this.#open.delete(lease);
+    this.#count(held.piece, -1);
+    return true;
   }
 
   onWant(group: number, count: number, leased: number): void {
@@ -54,11 +98,17 @@ export class LeaseLedger {
     const lost: PieceIndex[] = [];
     for (const [lease, held] of this.#open) {
       if (held.group !== group) continue;
-      this.#open.delete(lease);
+      this.settle(lease);
       lost.push(held.piece);
     }
     this.#granted[group] = 0;
     this.#wants[group] = { count: 0, leased: 0 };
     return lost;
+  }
+
+  #count(piece: PieceIndex, by: 1 | -1): void {
+    const count = (this.#copies.get(piece) ?? 0) + by;
+    if (count === 0) this.#copies.delete(piece);
+    else this.#copies.set(piece, count);
   }
 }

@@ -85,6 +85,15 @@ export class LeaseTable {
     this.#outOfOrder = true;
   }
 
+  /** Marks a missing block as requested of a peer. @returns whether it was missing, and the peer may be asked */
+  claim(piece: PieceIndex, block: number, peer: number): boolean {
+    const lease = this.#leases.get(piece);
+    if (lease === undefined || !lease.claim(block, peer)) return false;
+    this.#missingBlocks--;
+    if (lease.missing === 0) this.#open.delete(piece);
+    return true;
+  }
+
   /** A block is in place; `lease` is one of this table. */
   complete(lease: PieceBuffer, block: number, peer: number, now: number): void {
     const before = lease.missing;

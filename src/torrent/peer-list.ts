@@ -11,6 +11,7 @@
  */
 import type { DisconnectReason } from '../messages.js';
 import { addressKey, type PeerAddress } from '../protocol/address.js';
+import type { EncryptionMode } from '../protocol/mse.js';
 
 interface Entry {
   readonly address: PeerAddress;
@@ -20,6 +21,8 @@ interface Entry {
   /** Attempts in a row that brought nothing. */
   failures: number;
   dialAt: number;
+  /** Whether it is to be dialled encrypted. */
+  encrypted: boolean;
   /** State `never`, but only as long as this peer is connected: the address is another one of it. */
   twin: string | undefined;
 }
@@ -36,15 +39,18 @@ export interface PeerConnection {
   deaths: number;
 }
 
-/** Addresses remembered; more are ignored until some are forgotten. */
+/** Addresses remembered; then one that brings nothing is forgotten, which makes room for another. */
 const MAX_ADDRESSES = 10_000;
 const MAX_BACKOFF_MS = 3_600_000;
 
 export class PeerList {
   readonly #ownId: Uint8Array;
   readonly #reconnectMs: number;
+  readonly #encryption: EncryptionMode;
   readonly #entries = new Map<string, Entry>();
   readonly #connections = new Map<string, PeerConnection>();
+  /** Connections that are to be dropped as duplicates and have not gone yet. */
+  readonly #doomed = new Set<PeerConnection>();
   /** Entries in state `idle`: nothing to look for when there are none. */
   #idle = 0;
   #dialling = 0;
@@ -55,9 +61,10 @@ export class PeerList {
   readonly #deaths = new Map<string, number>();
 
   /** @param ownId our peer id @param reconnectMs first wait before an address is dialled again; doubles */
-  constructor(ownId: Uint8Array, reconnectMs: number) {
+  constructor(ownId: Uint8Array, reconnectMs: number, encryption: EncryptionMode = 'prefer') {
     this.#ownId = ownId;
     this.#reconnectMs = reconnectMs;
+    this.#encryption = encryption;
   }
 
   /** Connections that are established. */
@@ -103,7 +110,7 @@ export class PeerList {
       if (this.#entries.size >= MAX_ADDRESSES) break;
       const key = addressKey(address);
       if (this.#entries.has(key)) continue;
-      this.#entries.set(key, { address, state: 'idle', group: 0, failures: 0, dialAt: now, twin: undefined });
+      this.#entries.set(key, this.#entryOf(address, now));
       this.#idle++;
       added++;
     }
@@ -115,17 +122,26 @@ export class PeerList {
     if (this.#idle === 0) return undefined;
     for (const entry of this.#entries.values()) {
       if (entry.state !== 'idle' || entry.dialAt > now) continue;
-      this.#move(entry, 'dialling');
       entry.group = group;
-      this.#loads.set(group, this.load(group) + 1);
+      this.#move(entry, 'dialling');
       return entry.address;
     }
     return undefined;
   }
 
+  /** Whether an address is to be dialled encrypted. */
+  isEncrypted(address: PeerAddress): boolean {
+    return this.#entries.get(addressKey(address))?.encrypted === true;
+  }
+
+  /** A peer that hangs up on a plaintext handshake may want encryption: it is tried at once, and then one and the other. */
   onDialFailed(address: PeerAddress, reason: DisconnectReason, now: number): void {
     const entry = this.#entries.get(addressKey(address));
-    if (entry?.state === 'dialling') this.#retire(entry, reason, false, now);
+    if (entry?.state !== 'dialling') return;
+    const encrypt = this.#encryption === 'prefer' && !entry.encrypted && reason === 'closed';
+    if (!encrypt) this.#retire(entry, reason, false, now);
+    else this.#move(entry, 'idle');
+    if (this.#encryption === 'prefer') entry.encrypted = encrypt;
   }
 
   /**
@@ -141,14 +157,23 @@ export class PeerList {
     this.#connections.set(`${group}/${peer}`, fresh);
     this.#everConnected = true;
     const entry = this.#entries.get(key);
-    if (entry !== undefined && !incoming) {
-      this.#move(entry, 'connected');
-      entry.failures = 0;
-    }
+    if (entry !== undefined && !incoming) this.#move(entry, 'connected');
     if (twin === undefined) return undefined;
-    if (twin.incoming === incoming) return fresh;
     const oursIsHigher = Buffer.compare(this.#ownId, peerId) > 0;
-    return fresh.incoming === oursIsHigher ? twin : fresh;
+    const doomed = twin.incoming !== incoming && incoming === oursIsHigher ? twin : fresh;
+    this.#doomed.add(doomed);
+    return doomed;
+  }
+
+  /** A connected peer has named the port it listens on: an address to dial when it has left, and not before. */
+  onListens(group: number, peer: number, port: number): void {
+    const connection = this.connection(group, peer);
+    if (connection === undefined || !connection.incoming) return;
+    const address = { host: connection.address.host, port };
+    if (this.add([address], 0) === 0) return;
+    const entry = this.#entries.get(addressKey(address))!;
+    this.#move(entry, 'never');
+    entry.twin = idOf(connection.peerId);
   }
 
   /** @param useful whether the peer gave or took payload */
@@ -156,11 +181,13 @@ export class PeerList {
     const connection = this.connection(group, peer);
     if (connection === undefined) return;
     this.#connections.delete(`${group}/${peer}`);
+    // The other end knows the rule, too, and may be quicker to close.
+    const isDuplicate = this.#doomed.delete(connection) || reason === 'duplicate';
     this.#freeTwins(connection, now);
     const entry = this.#entries.get(addressKey(connection.address));
     if (entry?.state !== 'connected' || connection.incoming) return;
-    this.#retire(entry, reason, useful, now);
-    if (reason !== 'duplicate') return;
+    this.#retire(entry, isDuplicate ? 'duplicate' : reason, useful, now);
+    if (!isDuplicate) return;
     entry.twin = idOf(connection.peerId);
     this.#freeTwins(connection, now);
   }
@@ -181,7 +208,6 @@ export class PeerList {
     for (const entry of this.#entries.values()) {
       if (entry.state === 'dialling' && entry.group === group) this.#move(entry, 'idle');
     }
-    this.#loads.delete(group);
     for (const { address } of suspects) this.ban(address);
     return suspects;
   }
@@ -189,14 +215,7 @@ export class PeerList {
   /** The address is never dialled again. */
   ban(address: PeerAddress): void {
     const key = addressKey(address);
-    const entry = this.#entries.get(key) ?? {
-      address,
-      state: 'idle',
-      group: 0,
-      failures: 0,
-      dialAt: 0,
-      twin: undefined,
-    };
+    const entry = this.#entries.get(key) ?? this.#entryOf(address, 0);
     if (!this.#entries.has(key)) {
       this.#entries.set(key, entry);
       this.#idle++;
@@ -209,9 +228,14 @@ export class PeerList {
     return this.#entries.get(addressKey(address))?.state === 'never';
   }
 
+  #entryOf(address: PeerAddress, dialAt: number): Entry {
+    const encrypted = this.#encryption === 'require';
+    return { address, state: 'idle', group: 0, failures: 0, dialAt, encrypted, twin: undefined };
+  }
+
   #findTwin(peerId: Uint8Array): PeerConnection | undefined {
     for (const connection of this.#connections.values()) {
-      if (Buffer.compare(connection.peerId, peerId) === 0) return connection;
+      if (Buffer.compare(connection.peerId, peerId) === 0 && !this.#doomed.has(connection)) return connection;
     }
     return undefined;
   }
@@ -231,18 +255,28 @@ export class PeerList {
   #retire(entry: Entry, reason: DisconnectReason, useful: boolean, now: number): void {
     const hopeless = reason === 'self' || reason === 'duplicate' || reason === 'banned';
     this.#move(entry, hopeless ? 'never' : 'idle');
-    this.#loads.set(entry.group, this.load(entry.group) - 1);
+    if (useful) entry.failures = 0;
+    else if (!hopeless && this.#entries.size >= MAX_ADDRESSES) this.#forget(entry);
     entry.dialAt = now + Math.min(this.#reconnectMs * 2 ** entry.failures, MAX_BACKOFF_MS);
-    entry.failures = useful ? 0 : entry.failures + 1;
+    if (!useful) entry.failures++;
+  }
+
+  #forget(entry: Entry): void {
+    this.#move(entry, 'never');
+    this.#entries.delete(addressKey(entry.address));
   }
 
   #move(entry: Entry, state: Entry['state']): void {
     if (entry.state === 'idle') this.#idle--;
     if (entry.state === 'dialling') this.#dialling--;
+    if (isLoad(entry.state)) this.#loads.set(entry.group, this.load(entry.group) - 1);
     if (state === 'idle') this.#idle++;
     if (state === 'dialling') this.#dialling++;
+    if (isLoad(state)) this.#loads.set(entry.group, this.load(entry.group) + 1);
     entry.state = state;
   }
 }
+
+const isLoad = (state: Entry['state']): boolean => state === 'dialling' || state === 'connected';
 
 const idOf = (peerId: Uint8Array): string => Buffer.from(peerId).toString('latin1');

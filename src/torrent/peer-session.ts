@@ -1,38 +1,48 @@
 /**
- * One peer's conversation (BEP 3): who chokes and wants whom, what the peer has, what is requested of it and what it asks of
- * us. Pure: bytes and times come in, bytes go out through a `PeerLink`; there is no socket, clock or disk here.
+ * One peer's conversation (BEP 3, fast extension BEP 6): who wants whom, what the peer has and what is requested of it. What
+ * it asks of us is in `upload-side.ts`, the extension protocol in `peer-extensions.ts`. Pure: bytes and times come in, bytes go out through a `PeerLink`; there is no socket, clock or disk here.
  *
  * `am…` is our side, `peer…` is the peer's.
  */
 import type { Options } from '../options.js';
+import type { PeerAddress } from '../protocol/address.js';
+import type { ExtendedHandshake, OurHandshake } from '../protocol/extension.js';
+import { FAST_SET_SIZE } from '../protocol/fast-set.js';
+import type { Features } from '../protocol/handshake.js';
 import {
   BLOCK_LENGTH,
-  CHOKE,
   encodeBitfield,
   encodeHaves,
+  HAVE_ALL,
+  HAVE_NONE,
   INTERESTED,
   NOT_INTERESTED,
   REQUEST_LENGTH,
-  UNCHOKE,
   WireDecoder,
   WireError,
   type WireSink,
+  writeCancel,
   writeRequest,
 } from '../protocol/wire.js';
 import { Bitfield } from './bitfield.js';
 import type { Geometry, PieceIndex } from './geometry.js';
 import type { LeaseTable } from './lease-table.js';
+import { PeerExtensions } from './peer-extensions.js';
 import type { PieceBuffer } from './piece-buffer.js';
 import { Pipeline } from './pipeline.js';
 import { Match, RequestQueue } from './request-queue.js';
-import { UploadQueue } from './upload-queue.js';
+import { UploadSide } from './upload-side.js';
 
 /** The peer's connection, as the session sees it. */
 export interface PeerLink {
+  /** The peer's IP address. */
+  readonly host: string;
   /** Sends bytes; the session does not touch them afterwards. */
   send(bytes: Uint8Array): void;
   /** There is something to upload. */
   serve(): void;
+  /** Nothing more is to be read until `uploads.hasRoom`. */
+  hold(): void;
 }
 
 /** The torrent, as its sessions see it. */
@@ -45,14 +55,25 @@ export interface SessionTorrent {
   /** Stands for every seed. */
   readonly full: Bitfield;
   readonly leases: LeaseTable;
-  /** The peer has more pieces than before. */
+  /** The extended handshake for a peer (BEP 10). */
+  extendedHandshakeFor(host: string): OurHandshake;
+  /** Pieces a peer may ask for while choked (BEP 6). */
+  fastSetFor(host: string): readonly number[];
+  /** The peer has other pieces than before, as a rule more. */
   onPeerPieces(session: PeerSession, before: Bitfield): void;
   onPeerPiece(session: PeerSession, piece: PieceIndex): void;
   onPeerInterest(session: PeerSession): void;
+  /** Addresses that the peer is connected to (BEP 11). */
+  onDiscovered(peers: readonly PeerAddress[]): void;
+  /** The peer has named the port it listens on (BEP 10). */
+  onListenPort(session: PeerSession, port: number): void;
   /** A block of a lease is in place. */
   onBlock(lease: PieceBuffer, bytes: number): void;
   onWaste(bytes: number): void;
 }
+
+/** Allowed fast pieces remembered; BEP 6 suggests 10. */
+const MAX_ALLOWED_FAST = 64;
 
 /** Requests are topped up when fewer than this part of the window is outstanding: one write for many. */
 const TOP_UP_BELOW = 0.75;
@@ -62,8 +83,9 @@ export class PeerSession implements WireSink {
   readonly peer: number;
   readonly requests = new RequestQueue();
   readonly pipeline: Pipeline;
-  readonly uploads: UploadQueue;
-  amChoking = true;
+  readonly uploads: UploadSide;
+  /** `undefined` when one of us does not speak the extension protocol. */
+  readonly extensions: PeerExtensions | undefined;
   amInterested = false;
   peerChoking = true;
   peerInterested = false;
@@ -79,9 +101,14 @@ export class PeerSession implements WireSink {
   readonly #link: PeerLink;
   readonly #options: Options;
   readonly #decoder: WireDecoder;
+  readonly #fast: boolean;
+  /** Pieces the peer lets us ask for while it chokes us; empty until it names one. */
+  #allowedFast: Bitfield | undefined;
   #now: number;
   /** When the peer last gave a block, or began to owe us one. */
   #answeredAt: number;
+  /** A peer that rejects a request is asked for nothing until then. */
+  #restUntil = Number.NEGATIVE_INFINITY;
   // The block that is arriving
   #piece = 0;
   #block = 0;
@@ -89,8 +116,17 @@ export class PeerSession implements WireSink {
   #length = 0;
   /** Number of the lease it goes to; 0 when it is thrown away. */
   #lease = 0;
+  /** Whether the lease counts it as requested of this peer. */
+  #claimed = false;
 
-  constructor(peer: number, torrent: SessionTorrent, link: PeerLink, options: Options, now: number) {
+  constructor(
+    peer: number,
+    torrent: SessionTorrent,
+    link: PeerLink,
+    features: Features,
+    options: Options,
+    now: number,
+  ) {
     this.peer = peer;
     this.#torrent = torrent;
     this.#link = link;
@@ -98,9 +134,28 @@ export class PeerSession implements WireSink {
     this.#now = now;
     this.#answeredAt = now;
     this.#has = new Bitfield(torrent.geometry.pieceCount);
-    this.#decoder = new WireDecoder(this);
+    this.#decoder = new WireDecoder(this, this.#has.bytes.length);
+    this.#fast = features.fast;
     this.pipeline = new Pipeline(options);
-    this.uploads = new UploadQueue(options.uploadQueue);
+    const send = (bytes: Uint8Array): void => link.send(bytes);
+    this.uploads = new UploadSide({
+      geometry: torrent.geometry,
+      have: torrent.have,
+      options,
+      fast: features.fast,
+      send,
+      serve: () => link.serve(),
+      hold: () => link.hold(),
+      isNew: () => this.#has.count < FAST_SET_SIZE,
+    });
+    this.extensions = features.extended
+      ? new PeerExtensions(torrent.extendedHandshakeFor(link.host), {
+          send,
+          onExtendedHandshake: (handshake) => this.#onExtendedHandshake(handshake),
+          onDiscovered: (peers) => torrent.onDiscovered(peers),
+          onDontHave: (index) => this.#onDontHave(index),
+        })
+      : undefined;
   }
 
   /** What the peer has; shared with every seed, so read-only. */
@@ -112,14 +167,25 @@ export class PeerSession implements WireSink {
     return this.#has.isFull;
   }
 
-  /** Whether blocks may be requested now. */
-  get canRequest(): boolean {
-    return this.amInterested && !this.peerChoking;
+  /** BEP 21: it wants nothing. */
+  get isUploadOnly(): boolean {
+    return this.isSeed || this.extensions?.theirs?.uploadOnly === true;
   }
 
-  /** The first message: a bitfield only where it says something. */
+  /** What may be requested now: pieces the peer has, only the allowed fast ones while it chokes us. */
+  get askable(): Bitfield | undefined {
+    if (!this.amInterested) return undefined;
+    return this.peerChoking ? this.#allowedFast : this.#has;
+  }
+
+  /** The first messages: a bitfield only where it says something, or one of its short forms (BEP 6). */
   start(): void {
-    if (this.#torrent.have.count > 0) this.#link.send(encodeBitfield(this.#torrent.have.bytes));
+    const { have } = this.#torrent;
+    this.extensions?.start();
+    if (this.#fast && have.isFull) this.#link.send(HAVE_ALL);
+    else if (have.count > 0) this.#link.send(encodeBitfield(have.bytes));
+    else if (this.#fast) this.#link.send(HAVE_NONE);
+    this.uploads.allowFast(this.#fast ? this.#torrent.fastSetFor(this.#link.host) : []);
   }
 
   /** @throws WireError when the peer breaks the protocol */
@@ -132,18 +198,20 @@ export class PeerSession implements WireSink {
   fill(now: number): void {
     this.shortage = 0;
     // A snubbed peer has enough to answer: asking it again for the same block gets us dropped by some.
-    if (!this.canRequest || (this.pipeline.snubbed && this.requests.released > 0)) return;
+    const askable = this.askable;
+    if (askable === undefined || (this.pipeline.snubbed && this.requests.released > 0) || now < this.#restUntil) return;
     const outstanding = this.requests.size;
     const window = this.pipeline.window;
     if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
     const room = window - outstanding;
     const { leases, geometry } = this.#torrent;
-    const assigned = leases.assign(this.peer, this.#has, room, (piece, block) => this.requests.push(piece, block));
+    const assigned = leases.assign(this.peer, askable, room, (piece, block) => this.requests.push(piece, block));
     this.shortage = room - assigned;
     if (assigned === 0) return;
     if (outstanding === 0) {
+      // A window that came whole with this very read has not been idle.
+      if (this.#answeredAt !== now) this.pipeline.onIdleEnd(now);
       this.#answeredAt = now;
-      this.pipeline.onIdleEnd(now);
     }
     const bytes = Buffer.allocUnsafe(assigned * REQUEST_LENGTH);
     let at = 0;
@@ -168,26 +236,27 @@ export class PeerSession implements WireSink {
     this.#releaseBlock();
   }
 
+  /** The piece has come from elsewhere: takes back the requests for its blocks. Those that come all the same are waste. */
+  cancelPiece(piece: PieceIndex): void {
+    const { geometry } = this.#torrent;
+    const cancels: Uint8Array[] = [];
+    this.requests.takePiece(piece, (block) => {
+      const bytes = new Uint8Array(REQUEST_LENGTH);
+      writeCancel(bytes, 0, piece, block * BLOCK_LENGTH, geometry.blockLengthOf(piece, block));
+      cancels.push(bytes);
+    });
+    if (cancels.length > 0) this.#link.send(Buffer.concat(cancels));
+  }
+
   /** The connection is gone: what the peer owed is missing again. */
   onClose(): void {
     this.#decoder.pause();
+    // Nothing may be asked for from now on, allowed fast pieces neither.
+    this.amInterested = false;
     this.#releaseBlock();
     this.#lease = 0;
     this.requests.clear(this.#release);
-    this.uploads.clear();
-  }
-
-  choke(): void {
-    if (this.amChoking) return;
-    this.amChoking = true;
-    this.uploads.clear();
-    this.#link.send(CHOKE);
-  }
-
-  unchoke(): void {
-    if (!this.amChoking) return;
-    this.amChoking = false;
-    this.#link.send(UNCHOKE);
+    this.uploads.queue.clear();
   }
 
   /** Announces pieces, leaving out what the peer has: it would not ask for them. */
@@ -207,14 +276,18 @@ export class PeerSession implements WireSink {
 
   onKeepAlive(): void {}
 
-  /** BEP 3: without the fast extension a choke drops everything outstanding; what was sent before it has arrived before it. */
+  /**
+   * BEP 3: a choke drops everything outstanding; what was sent before it has arrived before it. With the fast extension each
+   * request is still answered, by its block or a reject.
+   */
   onChoke(): void {
     this.peerChoking = true;
-    this.requests.clear(this.#release);
+    if (!this.#fast) this.requests.clear(this.#release);
   }
 
   onUnchoke(): void {
     this.peerChoking = false;
+    this.#restUntil = Number.NEGATIVE_INFINITY;
   }
 
   onInterested(): void {
@@ -252,18 +325,52 @@ export class PeerSession implements WireSink {
     this.updateInterest();
   }
 
+  onHaveAll(): void {
+    if (!this.#fast) return;
+    const before = this.#has;
+    this.#has = this.#torrent.full;
+    this.#torrent.onPeerPieces(this, before);
+    this.updateInterest();
+  }
+
+  /** What we assume of a peer that has said nothing. */
+  onHaveNone(): void {}
+
+  /** A hint which piece the peer has in memory; main chooses pieces by other things. */
+  onSuggest(): void {}
+
+  onAllowedFast(index: number): void {
+    if (!this.#fast) return;
+    const piece = this.#checked(index, 'allowed fast');
+    this.#allowedFast ??= new Bitfield(this.#torrent.geometry.pieceCount);
+    if (this.#allowedFast.count < MAX_ALLOWED_FAST && this.#has.has(piece)) this.#allowedFast.set(piece);
+  }
+
+  onExtended(id: number, body: Uint8Array): void {
+    this.extensions?.onExtended(id, body, this.#now);
+  }
+
+  #onExtendedHandshake({ reqq, port }: ExtendedHandshake): void {
+    if (reqq !== undefined) this.pipeline.onReqq(reqq);
+    if (port !== undefined) this.#torrent.onListenPort(this, port);
+  }
+
+  #onDontHave(index: number): void {
+    const piece = this.#checked(index, 'lt_donthave');
+    if (!this.#has.has(piece)) return;
+    const before = this.#has;
+    this.#has = new Bitfield(before.size);
+    for (const kept of before) if (kept !== piece) this.#has.set(kept);
+    this.#torrent.onPeerPieces(this, before);
+    this.updateInterest();
+  }
+
   onRequest(index: number, begin: number, length: number): void {
-    const piece = this.#checked(index, 'request');
-    if (!this.#torrent.geometry.contains(piece, begin, length) || length > this.#options.uploadRequestBytes) {
-      throw new WireError(`request for ${length} bytes at ${begin} of piece ${piece} is out of range`);
-    }
-    // Requests that crossed our choke, or for a piece we lack, have no answer in BEP 3.
-    if (this.amChoking || !this.#torrent.have.has(piece)) return;
-    if (this.uploads.push({ piece, begin, length })) this.#link.serve();
+    this.uploads.onRequest(this.#checked(index, 'request'), begin, length);
   }
 
   onCancel(index: number, begin: number, length: number): void {
-    this.uploads.cancel(index, begin, length);
+    this.uploads.onCancel(index, begin, length);
   }
 
   onBlockStart(index: number, begin: number, length: number): void {
@@ -277,14 +384,31 @@ export class PeerSession implements WireSink {
     const whole = begin % BLOCK_LENGTH === 0 && begin < geometry.lengthOf(piece);
     if (!whole || length !== geometry.blockLengthOf(piece, this.#block)) {
       // An empty block is how BitComet rejects a request; anything else was never asked for.
-      if (length === 0 && this.requests.take(piece, this.#block) === Match.live) leases.release(piece, this.#block);
+      if (whole && length === 0) this.#onRejected(piece, this.#block);
       return;
     }
-    if (this.requests.take(piece, this.#block) === Match.none) return;
+    const match = this.requests.take(piece, this.#block);
+    if (match === Match.none) return;
     this.#answeredAt = this.#now;
+    const recovers = this.pipeline.snubbed;
     this.pipeline.onBlock(length, this.#now);
+    if (recovers) this.requests.reclaim(this.#claim);
     const lease = leases.get(piece);
-    if (lease?.lacks(this.#block) && lease.admits(this.peer)) this.#lease = lease.lease;
+    if (lease?.begin(this.#block, this.peer) !== true) return;
+    this.#lease = lease.lease;
+    this.#claimed = this.#claim(piece, this.#block) || match === Match.live;
+  }
+
+  onReject(index: number, begin: number): void {
+    if (this.#fast) this.#onRejected(this.#checked(index, 'reject'), Math.floor(begin / BLOCK_LENGTH));
+  }
+
+  /** A reject while we are not choked would come again at once: the peer is left alone for a while. */
+  #onRejected(piece: PieceIndex, block: number): void {
+    if (this.requests.take(piece, block) !== Match.live) return;
+    this.#torrent.leases.release(piece, block);
+    if (!this.peerChoking) this.#restUntil = this.#now + this.#options.requestTimeoutMs;
+    else this.#allowedFast?.clear(piece);
   }
 
   onBlockChunk(bytes: Uint8Array, start: number, end: number): void {
@@ -313,13 +437,19 @@ export class PeerSession implements WireSink {
   #target(): PieceBuffer | undefined {
     if (this.#lease === 0) return undefined;
     const lease = this.#torrent.leases.get(this.#piece);
-    return lease !== undefined && lease.lease === this.#lease && lease.lacks(this.#block) ? lease : undefined;
+    const takes = lease?.lease === this.#lease && lease.takes(this.#block, this.peer);
+    return takes ? lease : undefined;
   }
 
   /** The block that is arriving is no longer waited for; it is still welcome. */
   #releaseBlock(): void {
-    if (this.#target() !== undefined) this.#torrent.leases.release(this.#piece as PieceIndex, this.#block);
+    if (this.#claimed && this.#target() !== undefined) {
+      this.#torrent.leases.release(this.#piece as PieceIndex, this.#block);
+    }
+    this.#claimed = false;
   }
+
+  readonly #claim = (piece: PieceIndex, block: number): boolean => this.#torrent.leases.claim(piece, block, this.peer);
 
   readonly #release = (piece: PieceIndex, block: number): void => this.#torrent.leases.release(piece, block);
 

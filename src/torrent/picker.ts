@@ -57,6 +57,8 @@ export class Picker {
   /** Pieces that came back: partial ones, and missing ones that a cursor may have passed. */
   readonly #returned = new Set<PieceIndex>();
   #left: number;
+  /** Missing and partial pieces. */
+  #pickable: number;
   #have: number;
 
   /**
@@ -83,6 +85,7 @@ export class Picker {
     this.#shuffled = shuffled(count, random);
     this.#order = this.#missing();
     this.#left = this.#order.length;
+    this.#pickable = this.#left;
     this.#have = have.count;
     this.#cursors = availability.map(() => 0);
     this.#wrapAt = availability.map(() => Number.NEGATIVE_INFINITY);
@@ -91,6 +94,11 @@ export class Picker {
   /** Wanted pieces not on disk yet. */
   get left(): number {
     return this.#left;
+  }
+
+  /** Whether nothing is left to pick: every wanted piece is being fetched, written or had. The endgame. */
+  get isExhausted(): boolean {
+    return this.#pickable === 0;
   }
 
   stateOf(piece: PieceIndex): PieceState {
@@ -117,7 +125,7 @@ export class Picker {
 
   onVerified(piece: PieceIndex): void {
     this.#returned.delete(piece);
-    this.#states[piece] = PieceState.writing;
+    this.#move(piece, PieceState.writing);
   }
 
   onWritten(piece: PieceIndex): void {
@@ -128,7 +136,7 @@ export class Picker {
 
   /** Came back unfinished. @param partial whether it holds blocks */
   onReturned(piece: PieceIndex, partial: boolean): void {
-    this.#states[piece] = partial ? PieceState.partial : PieceState.missing;
+    this.#move(piece, partial ? PieceState.partial : PieceState.missing);
     this.#returned.add(piece);
   }
 
@@ -137,8 +145,14 @@ export class Picker {
     this.onReturned(piece, false);
   }
 
+  #move(piece: PieceIndex, state: PieceState): void {
+    if (isPickable(this.#states[piece]!)) this.#pickable--;
+    if (isPickable(state)) this.#pickable++;
+    this.#states[piece] = state;
+  }
+
   #take(piece: PieceIndex, picked: PieceIndex[]): void {
-    this.#states[piece] = PieceState.fetching;
+    this.#move(piece, PieceState.fetching);
     this.#returned.delete(piece);
     picked.push(piece);
   }
@@ -215,6 +229,8 @@ export class Picker {
     return total;
   }
 }
+
+const isPickable = (state: number): boolean => state === PieceState.missing || state === PieceState.partial;
 
 /** 0 to `count` - 1 in random order (Fisher-Yates, inside out). */
 function shuffled(count: number, random: () => number): Uint32Array {

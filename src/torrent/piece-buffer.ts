@@ -23,7 +23,7 @@ export class PieceBuffer {
   /** When a block last arrived, or the lease did; ms. */
   progressAt: number;
   readonly #states: Uint8Array;
-  /** The peer that gave each block, by connection number; 0 for blocks that came with the lease. */
+  /** The peer that gives or gave each block, by connection number; 0 for blocks that came with the lease. */
   readonly #givers: Uint32Array;
   #missing: number;
   #present = 0;
@@ -98,9 +98,31 @@ export class PieceBuffer {
     return true;
   }
 
+  /** Marks a missing block as requested of a peer. @returns whether it was missing, and the peer may be asked */
+  claim(block: number, peer: number): boolean {
+    if (this.#states[block] !== Block.missing || !this.admits(peer)) return false;
+    this.#owner = peer;
+    this.#states[block] = Block.requested;
+    this.#missing--;
+    return true;
+  }
+
   /** Whether a block that arrives now is of use. */
   lacks(block: number): boolean {
     return block < this.blockCount && this.#states[block] !== Block.present;
+  }
+
+  /** A block begins to arrive: from now on its bytes are taken from this peer alone. @returns whether it is of use */
+  begin(block: number, peer: number): boolean {
+    if (!this.lacks(block) || !this.admits(peer)) return false;
+    this.#owner = peer;
+    this.#givers[block] = peer;
+    return true;
+  }
+
+  /** Whether bytes of a block are taken from a peer. Who was given up half way cannot spoil what another has begun since. */
+  takes(block: number, peer: number): boolean {
+    return this.lacks(block) && this.#givers[block] === peer;
   }
 
   /** All bytes of a block are in place. */

@@ -77,6 +77,23 @@ export class RequestQueue {
     }
   }
 
+  /** Removes the requests for a piece and names the blocks that were still owed. */
+  takePiece(piece: PieceIndex, each: (block: number) => void): void {
+    const mask = this.#states.length - 1;
+    for (let position = this.#head; position < this.#tail; position++) {
+      const slot = position & mask;
+      if (this.#states[slot] === Slot.empty || this.#pieces[slot] !== piece) continue;
+      if (this.#states[slot] === Slot.live) {
+        this.#live--;
+        each(this.#blocks[slot]!);
+      } else {
+        this.#released--;
+      }
+      this.#states[slot] = Slot.empty;
+    }
+    this.#skipEmpty();
+  }
+
   /** Gives up every live request, so that the blocks can be asked for elsewhere; late answers still match as `released`. */
   release(each: (piece: PieceIndex, block: number) => void): void {
     const mask = this.#states.length - 1;
@@ -87,6 +104,19 @@ export class RequestQueue {
       this.#live--;
       this.#released++;
       each(this.#pieces[slot] as PieceIndex, this.#blocks[slot]!);
+    }
+  }
+
+  /** Counts requests that were given up as owed again: the peer answers after all. @param claim whether nobody else was asked */
+  reclaim(claim: (piece: PieceIndex, block: number) => boolean): void {
+    const mask = this.#states.length - 1;
+    for (let position = this.#head; position < this.#tail; position++) {
+      const slot = position & mask;
+      if (this.#states[slot] !== Slot.released) continue;
+      if (!claim(this.#pieces[slot] as PieceIndex, this.#blocks[slot]!)) continue;
+      this.#states[slot] = Slot.live;
+      this.#released--;
+      this.#live++;
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * The blocks a peer has asked us for, in order, bounded. Pure. Transmission's requests follow a torrent-wide grid and may be
+ * The blocks a peer has asked us for, in order. Pure; how many may wait is for `upload-side.ts` to say. Transmission's requests follow a torrent-wide grid and may be
  * unaligned and short, so that any range inside a piece is kept as it is.
  */
 import type { PieceIndex } from './geometry.js';
@@ -11,29 +11,21 @@ export interface UploadRequest {
 }
 
 export class UploadQueue {
-  readonly #limit: number;
   #requests: UploadRequest[] = [];
-
-  /** @param limit requests kept; further ones are refused */
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
 
   get size(): number {
     return this.#requests.length;
   }
 
-  /** @returns whether there was room */
-  push(request: UploadRequest): boolean {
-    if (this.#requests.length >= this.#limit) return false;
+  push(request: UploadRequest): void {
     this.#requests.push(request);
-    return true;
   }
 
-  /** A CANCEL: the block may be on its way already. */
-  cancel(piece: number, begin: number, length: number): void {
+  /** A CANCEL: the block may be on its way already. @returns whether it was still waiting */
+  cancel(piece: number, begin: number, length: number): boolean {
     const at = this.#requests.findIndex((r) => r.piece === piece && r.begin === begin && r.length === length);
     if (at !== -1) this.#requests.splice(at, 1);
+    return at !== -1;
   }
 
   /** Removes the oldest requests that continue one another in one piece, up to `maxBytes` but at least one. */
@@ -50,8 +42,10 @@ export class UploadQueue {
     return this.#requests.splice(0, count);
   }
 
-  /** After a choke nothing is owed (BEP 3). */
-  clear(): void {
-    this.#requests = [];
+  /** A choke: nothing is owed but what may be asked for all the same (BEP 6). @returns what was dropped */
+  clear(keeps: (request: UploadRequest) => boolean = () => false): UploadRequest[] {
+    const dropped = this.#requests.filter((request) => !keeps(request));
+    this.#requests = this.#requests.filter(keeps);
+    return dropped;
   }
 }

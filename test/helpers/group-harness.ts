@@ -2,6 +2,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { type FromGroup, post, type ToGroup } from '../../src/messages.js';
 import { type Options, resolveOptions } from '../../src/options.js';
+import type { EncryptionMode } from '../../src/protocol/mse.js';
 import type { PieceIndex } from '../../src/torrent/geometry.js';
 import { SharedMemory } from '../../src/torrent/shared-memory.js';
 import { runGroup } from '../../workers/group.js';
@@ -20,7 +21,7 @@ export class GroupHarness {
   #wake: (() => void) | undefined;
   #leases = 0;
 
-  constructor(overrides: Partial<Options> = {}) {
+  constructor(overrides: Partial<Options> = {}, encryption: EncryptionMode = 'prefer') {
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
     port1.on('message', (received: FromGroup) => {
@@ -28,7 +29,7 @@ export class GroupHarness {
       this.#wake?.();
     });
     const options = resolveOptions({ tickMs: 10, ...overrides });
-    this.stopped = runGroup({ port: port2, group: 0, bind: '127.0.0.1', options });
+    this.stopped = runGroup({ port: port2, group: 0, client: 'spate test', bind: '127.0.0.1', encryption, options });
   }
 
   send(message: ToGroup): void {
@@ -49,15 +50,22 @@ export class GroupHarness {
   /** Adds a torrent as main does. @returns its shared memory */
   add(
     torrent: SmallTorrent,
-    { key = 1, root = '/nonexistent', have = Buffer.alloc(Math.ceil(torrent.pieceCount / 8)) } = {},
+    {
+      key = 1,
+      root = '/nonexistent',
+      have = Buffer.alloc(Math.ceil(torrent.pieceCount / 8)),
+      peerId = OUR_ID as Uint8Array,
+    } = {},
   ): SharedMemory {
     const memory = SharedMemory.create(torrent.hashes, 1);
-    this.send({ type: 'addTorrent', torrent: key, infohash: torrent.infohash, peerId: OUR_ID, port: 1 });
+    this.send({ type: 'addTorrent', torrent: key, infohash: torrent.infohash, peerId, port: 1 });
     this.send({
       type: 'metainfo',
       torrent: key,
       geometry: { length: torrent.payload.length, pieceLength: torrent.pieceLength },
       shared: memory.buffer,
+      private: false,
+      metadataSize: 0,
       root,
       files: [{ path: [torrent.name], length: torrent.payload.length, offset: 0, pad: false }],
       have,
@@ -66,8 +74,8 @@ export class GroupHarness {
     return memory;
   }
 
-  connect(port: number, key = 1): void {
-    this.send({ type: 'connect', torrent: key, host: '127.0.0.1', port });
+  connect(port: number, key = 1, encrypted = false): void {
+    this.send({ type: 'connect', torrent: key, host: '127.0.0.1', port, encrypted });
   }
 
   /** Leases pieces with fresh buffers. @returns the lease numbers */

@@ -10,8 +10,12 @@ export interface RawMessage {
   readonly body: Buffer;
 }
 
-export const handshakeOf = (infohash: Buffer, peerId = '-XX0001-abcdefghijkl'): Buffer =>
-  Buffer.concat([Buffer.from('\x13BitTorrent protocol'), Buffer.alloc(8), infohash, Buffer.from(peerId)]);
+/** Reserved bits of a peer that speaks the fast extension and the extension protocol, as the client does. */
+export const FAST_AND_EXTENDED = Buffer.from([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
+
+/** @param reserved none set by default: a peer of BEP 3 alone */
+export const handshakeOf = (infohash: Buffer, peerId = '-XX0001-abcdefghijkl', reserved = Buffer.alloc(8)): Buffer =>
+  Buffer.concat([Buffer.from('\x13BitTorrent protocol'), reserved, infohash, Buffer.from(peerId)]);
 
 export function message(id: number, ...parts: (number | Buffer)[]): Buffer {
   const body = Buffer.concat(

@@ -1,5 +1,6 @@
 /** A tracker client without a network: every announce is recorded and answered by a script, on virtual time. */
 import type { TrackerClient } from '../../src/discovery/announcer.js';
+import type { Family } from '../../src/protocol/address.js';
 import {
   type AnnounceAnswer,
   type AnnounceEvent,
@@ -13,6 +14,7 @@ export interface Announced {
   /** Virtual time in ms. */
   readonly at: number;
   readonly event: AnnounceEvent | undefined;
+  readonly family: Family;
   readonly request: AnnounceRequest;
 }
 
@@ -21,6 +23,8 @@ export interface Reaction {
   readonly afterMs?: number;
   readonly answer?: Partial<AnnounceAnswer>;
   readonly failure?: string;
+  /** The error code that `failure` has for a cause. */
+  readonly code?: string;
 }
 
 const ANSWER: AnnounceAnswer = {
@@ -51,17 +55,18 @@ export class FakeTrackers implements TrackerClient {
     return this;
   }
 
-  async announce(url: string, request: AnnounceRequest, signal: AbortSignal): Promise<AnnounceAnswer> {
+  async announce(url: string, request: AnnounceRequest, signal: AbortSignal, family: Family): Promise<AnnounceAnswer> {
     signal.throwIfAborted();
-    const announced = { url, at: this.#clock.now(), event: request.event, request };
+    const announced = { url, at: this.#clock.now(), event: request.event, family, request };
     this.announced.push(announced);
     this.pending++;
     try {
       const script = this.#reactions.get(url);
       const reaction: Reaction | undefined = script === undefined ? {} : script(announced);
-      const { afterMs = 0, failure, answer } = reaction ?? { afterMs: Number.POSITIVE_INFINITY };
+      const { afterMs = 0, failure, code, answer } = reaction ?? { afterMs: Number.POSITIVE_INFINITY };
       if (afterMs > 0) await this.#clock.sleep(afterMs, signal);
-      if (failure !== undefined) throw new TrackerError(failure);
+      const cause = code === undefined ? undefined : Object.assign(new Error(code), { code });
+      if (failure !== undefined) throw new TrackerError(failure, { cause });
       return { ...ANSWER, ...answer };
     } finally {
       this.pending--;

@@ -1,11 +1,5 @@
 /** A scripted UDP server on loopback for tests of tracker clients: every packet is what the test says, however wrong. */
 import dgram from 'node:dgram';
-import { networkInterfaces } from 'node:os';
-
-/** Whether this machine has `::1`; some containers have none. */
-export const hasIpv6 = Object.values(networkInterfaces()).some((list) =>
-  list?.some(({ address }) => address === '::1'),
-);
 
 export interface ScriptedUdp {
   readonly port: number;
@@ -18,7 +12,7 @@ export interface ScriptedUdp {
 
 export type UdpScript = (packet: Buffer, reply: (bytes: Uint8Array) => void, from: dgram.RemoteInfo) => void;
 
-export async function scriptedUdp(script: UdpScript, host = '127.0.0.1'): Promise<ScriptedUdp> {
+export async function scriptedUdp(script: UdpScript, host = '127.0.0.1', port = 0): Promise<ScriptedUdp> {
   const packets: Buffer[] = [];
   const senders: number[] = [];
   const socket = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
@@ -27,7 +21,13 @@ export async function scriptedUdp(script: UdpScript, host = '127.0.0.1'): Promis
     senders.push(from.port);
     script(packet, (bytes) => socket.send(bytes, from.port, from.address), from);
   });
-  await new Promise<void>((resolve) => socket.bind(0, host, resolve));
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', (error) => {
+      socket.close();
+      reject(error);
+    });
+    socket.bind(port, host, resolve);
+  });
   return {
     port: socket.address().port,
     packets,
@@ -36,7 +36,7 @@ export async function scriptedUdp(script: UdpScript, host = '127.0.0.1'): Promis
   };
 }
 
-/** The action a packet to a tracker asks for: 0 is connect, 1 announce. */
+/** The action a packet to a tracker asks for: 0 is connect, 1 announce, 2 scrape. */
 export const actionOf = (packet: Buffer): number => packet.readUInt32BE(8);
 
 /** A connect answer to a packet. */
@@ -56,6 +56,15 @@ export function announced(packet: Buffer, peers: Uint8Array = Uint8Array.of(1, 2
   bytes.writeUInt32BE(2, 12);
   bytes.writeUInt32BE(3, 16);
   bytes.set(peers, 20);
+  return bytes;
+}
+
+/** A scrape answer to a packet: seeders, completed and leechers of each swarm. */
+export function scraped(packet: Buffer, counts: readonly (readonly [number, number, number])[]): Buffer {
+  const bytes = Buffer.alloc(8 + counts.length * 12);
+  bytes.writeUInt32BE(2, 0);
+  packet.copy(bytes, 4, 12, 16);
+  for (const [i, count] of counts.flat().entries()) bytes.writeUInt32BE(count, 8 + i * 4);
   return bytes;
 }
 

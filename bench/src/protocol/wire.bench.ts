@@ -23,6 +23,12 @@ const sink: WireSink = {
   onBlockChunk: nothing,
   onBlockEnd: nothing,
   onPort: nothing,
+  onSuggest: nothing,
+  onHaveAll: nothing,
+  onHaveNone: nothing,
+  onReject: nothing,
+  onAllowedFast: nothing,
+  onExtended: nothing,
   onUnknown: nothing,
 };
 

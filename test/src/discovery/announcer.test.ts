@@ -40,6 +40,7 @@ class Bench {
         port: 6881,
         progress: () => this.progress,
         onStatus: (status) => this.statuses.push(status),
+        families: [4],
         options: DEFAULTS,
         ...settings,
       },
@@ -50,6 +51,12 @@ class Bench {
 
   on(url: string, reaction: Reaction | undefined): this {
     this.trackers.on(url, () => reaction);
+    return this;
+  }
+
+  /** A tracker that reacts by family. */
+  onEach(url: string, four: Reaction | undefined, six: Reaction | undefined): this {
+    this.trackers.on(url, ({ family }) => (family === 4 ? four : six));
     return this;
   }
 
@@ -68,10 +75,12 @@ class Bench {
     this.ended = true;
   }
 
-  /** What was announced since the last call, as `seconds url event`. */
+  /** What was announced since the last call, as `seconds url event`, with `v6` behind what went over IPv6. */
   log(): string[] {
     const entries = this.trackers.announced.splice(0);
-    return entries.map(({ at, url, event }) => [at / 1000, url, event].filter((part) => part !== undefined).join(' '));
+    return entries.map(({ at, url, event, family }) =>
+      [at / 1000, url, event, family === 6 ? 'v6' : undefined].filter((part) => part !== undefined).join(' '),
+    );
   }
 }
 
@@ -415,6 +424,130 @@ describe('stopping', () => {
   });
 });
 
+describe('two address families', () => {
+  const both = { families: [4, 6] as const };
+  const noRoute: Reaction = { failure: 'connect ENETUNREACH 2001:db8::1:80', code: 'ENETUNREACH' };
+
+  it('are announced over once each, with the same key, peer id and port', async () => {
+    const bench = new Bench([[A], [B]], both);
+    bench.onEach(A, { answer: { peers: [peer(1)] } }, { answer: { peers: [peer(2)] } });
+    await bench.start();
+    const requests = bench.trackers.announced.map(({ request }) => request);
+    expect(new Set(requests.map(({ key, peerId, port }) => `${key} ${peerId} ${port}`)).size).toBe(1);
+    expect(bench.log()).toEqual([`0 ${A} started`, `0 ${A} started v6`, `0 ${B} started`, `0 ${B} started v6`]);
+    expect(bench.batches).toEqual([[peer(1)], [peer(2)]]);
+    expect(bench.statuses.map(({ url, state, family }) => `${url} ${state} ${family}`)).toEqual([
+      `${A} ok 4`,
+      `${A} ok 6`,
+      `${B} ok 4`,
+      `${B} ok 6`,
+    ]);
+    await bench.clock.advance(600_000);
+    expect(bench.log()).toEqual([`600 ${A}`, `600 ${A} v6`]);
+  });
+
+  it('are announced over only as far as they are listened on', async () => {
+    const bench = await new Bench([[A]], { families: [6] }).start();
+    expect(bench.log()).toEqual([`0 ${A} started v6`]);
+  });
+
+  it('give peers as each answers, and the slower keeps nobody waiting', async () => {
+    const bench = new Bench([[A, B]], both);
+    bench.onEach(A, { answer: { peers: [peer(1)] } }, { afterMs: 10_000, failure: 'late' });
+    await bench.start();
+    expect(bench.batches).toEqual([[peer(1)]]);
+    await bench.clock.advance(20_000);
+    // B is not needed: A has answered, and only its other address hesitates.
+    expect(bench.log()).toEqual([`0 ${A} started`, `0 ${A} started v6`]);
+    expect(bench.announcer.allFailed).toBe(false);
+  });
+
+  it('are one tracker: it fails when both do, is reported once and backs off once', async () => {
+    const bench = new Bench([[A], [B]], both);
+    bench.onEach(A, { failure: 'no' }, { failure: 'nein' });
+    bench.onEach(B, { failure: 'no' }, { afterMs: 1_000, failure: 'no' });
+    await bench.start();
+    await bench.clock.advance(1_000);
+    expect(bench.statuses).toEqual([
+      { url: A, state: 'error', message: 'no; nein', peers: 0, nextMs: 5_000 },
+      { url: B, state: 'error', message: 'no', peers: 0, nextMs: 5_000 },
+    ]);
+    expect(bench.announcer.allFailed).toBe(true);
+    bench.log();
+    await bench.clock.advance(4_000);
+    expect(bench.log()).toEqual([`5 ${A} started`, `5 ${A} started v6`]);
+  });
+
+  it('are no failure when one of them is missing, which is tried again with the next announce', async () => {
+    const bench = await new Bench([[A]], both).onEach(A, {}, noRoute).start();
+    expect(bench.statuses.map(({ state }) => state)).toEqual(['ok']);
+    bench.log();
+    bench.onEach(A, {}, {});
+    await bench.clock.advance(600_000);
+    expect(bench.log()).toEqual([`600 ${A}`, `600 ${A} started v6`]);
+    await bench.clock.advance(600_000);
+    expect(bench.log()).toEqual([`1200 ${A}`, `1200 ${A} v6`]);
+  });
+
+  it('blame the one that was tried in earnest, and the missing ones when there is no other', async () => {
+    const refused: Reaction = { failure: 'connect ECONNREFUSED 192.0.2.1:80', code: 'ECONNREFUSED' };
+    const bench = new Bench([[A], [B]], both).onEach(A, refused, noRoute).on(B, noRoute);
+    await bench.start();
+    expect(bench.statuses.map(({ url, message }) => `${url} ${message}`)).toEqual([
+      `${A} connect ECONNREFUSED 192.0.2.1:80`,
+      `${B} connect ENETUNREACH 2001:db8::1:80`,
+    ]);
+  });
+
+  it('are told of completion and the end as far as each knows us', async () => {
+    const bench = await new Bench([[A], [B], [C]], both).onEach(B, {}, noRoute).on(C, { failure: 'no' }).start();
+    bench.log();
+    bench.announcer.completed();
+    await bench.announcer.stop();
+    expect(bench.log().sort()).toEqual(
+      ['completed', 'completed v6', 'stopped', 'stopped v6']
+        .map((told) => `0 ${A} ${told}`)
+        .concat(`0 ${B} completed`, `0 ${B} stopped`),
+    );
+    expect(bench.statuses.filter(({ url, state }) => url !== C && state === 'error')).toEqual([]);
+  });
+
+  it('are told of completion when the slower one has answered after it', async () => {
+    const bench = await new Bench([[A]], both).onEach(A, {}, { afterMs: 1_000 }).start();
+    bench.announcer.completed();
+    await bench.clock.advance(3_000);
+    expect(bench.log().sort()).toEqual([
+      `0 ${A} completed`,
+      `0 ${A} started`,
+      `0 ${A} started v6`,
+      `1 ${A} completed v6`,
+    ]);
+  });
+
+  it('do not make a tracker fail that only one of them did not answer `completed`', async () => {
+    const bench = await new Bench([[A]], both).onEach(A, {}, { afterMs: 1_000 }).start();
+    await bench.clock.advance(1_000);
+    bench.onEach(A, {}, { failure: 'no' });
+    bench.log();
+    bench.announcer.completed();
+    await bench.clock.advance(599_999);
+    expect(bench.log()).toEqual([`1 ${A} completed`, `1 ${A} completed v6`]);
+    bench.onEach(A, {}, {});
+    await bench.clock.advance(1);
+    expect(bench.log()).toEqual([`601 ${A}`, `601 ${A} completed v6`]);
+  });
+
+  it('are asked early less and less often as one', async () => {
+    const bench = await new Bench([[A]], both).on(A, { answer: { intervalMs: 3_600_000 } }).start();
+    bench.log();
+    for (let second = 0; second < 300; second++) {
+      bench.announcer.wantMore();
+      await bench.clock.advance(1_000);
+    }
+    expect(bench.log()).toEqual([30, 90, 210].flatMap((second) => [`${second} ${A}`, `${second} ${A} v6`]));
+  });
+});
+
 describe('what the owner sees', () => {
   it('is the latest of every tracker', async () => {
     const bench = new Bench([[A], [B], [C]]);
@@ -423,8 +556,8 @@ describe('what the owner sees', () => {
     bench.on(C, { failure: 'the tracker refused: unregistered' });
     await bench.start();
     expect(bench.statuses).toEqual([
-      { url: A, state: 'ok', peers: 1, seeders: 3, leechers: 4, nextMs: 600_000 },
-      { url: B, state: 'warning', message: 'old client', peers: 0, nextMs: 600_000 },
+      { url: A, state: 'ok', family: 4, peers: 1, seeders: 3, leechers: 4, nextMs: 600_000 },
+      { url: B, state: 'warning', family: 4, message: 'old client', peers: 0, nextMs: 600_000 },
       { url: C, state: 'error', message: 'the tracker refused: unregistered', peers: 0, nextMs: 5_000 },
     ]);
   });

@@ -4,7 +4,9 @@ import zlib from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpTrackerDeps, type HttpTrackerOptions, HttpTrackers } from '../../../src/discovery/http-tracker.js';
 import { DEFAULTS } from '../../../src/options.js';
+import type { Family } from '../../../src/protocol/address.js';
 import { type AnnounceAnswer, type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
+import { itWithIpv6, onBothLoopbacks } from '../../helpers/ipv6.js';
 import { type HttpScript, type ScriptedServer, scriptedHttp, scriptedTcp } from '../../helpers/tracker-http.js';
 
 const REQUEST: AnnounceRequest = {
@@ -374,6 +376,157 @@ describe('redirects', () => {
       else response.writeHead(302, { location: '/new' }).write('x');
     });
     expect(await announce(scripted.origin)).toMatchObject({ peers: PEERS });
+  });
+});
+
+describe('an HTTP announce over one family', () => {
+  const name = async (): Promise<string[]> => ['::1', '127.0.0.1'];
+
+  /** Servers on one port of both loopback addresses; each gives itself as the one peer. */
+  async function twins(): Promise<readonly [four: ScriptedServer, six: ScriptedServer]> {
+    const pair = await onBothLoopbacks((host, port) => {
+      const body = `d5:peersld2:ip${host.length}:${host}4:porti80eeee`;
+      return scriptedHttp((_, response) => response.end(body), { host, port });
+    });
+    for (const { close } of pair) cleanups.push(close);
+    return pair;
+  }
+
+  itWithIpv6('goes to the address of that family of a name, on a connection of its own', async () => {
+    const [four, six] = await twins();
+    const trackers = client({}, { lookup: name });
+    const over = (family: Family): Promise<AnnounceAnswer> =>
+      trackers.announce(`http://t.example:${four.port}/a`, REQUEST, never, family);
+    expect(await over(4)).toMatchObject({ peers: [{ host: '127.0.0.1', port: 80 }] });
+    expect(await over(6)).toMatchObject({ peers: [{ host: '::1', port: 80 }] });
+    await Promise.all([over(4), over(6)]);
+    expect([four.targets.length, six.targets.length]).toEqual([2, 2]);
+    expect([four.connections(), six.connections()]).toEqual([1, 1]);
+    // BEP 7 discourages telling the other address.
+    expect([...four.targets, ...six.targets].filter((target) => /[?&]ipv?[46]?=/.test(target))).toEqual([]);
+  });
+
+  itWithIpv6('goes to an IPv6 literal', async () => {
+    const [four, six] = await twins();
+    expect(await client().announce(`${six.origin}/a`, REQUEST, never, 6)).toMatchObject({
+      peers: [{ host: '::1', port: 80 }],
+    });
+    expect(four.targets).toEqual([]);
+  });
+
+  itWithIpv6('fails for the family whose server is gone, and not for the other', async () => {
+    const [four, six] = await twins();
+    await six.close();
+    const trackers = client({}, { lookup: name });
+    const url = `http://t.example:${four.port}/a`;
+    await expect(trackers.announce(url, REQUEST, never, 6)).rejects.toThrow(/ECONNREFUSED ::1/);
+    expect(await trackers.announce(url, REQUEST, never, 4)).toMatchObject({ peers: [{ host: '127.0.0.1', port: 80 }] });
+  });
+
+  it('fails without a connection where the tracker has no such address', async () => {
+    const scripted = await server((_, response) => response.end(GOOD));
+    const trackers = client({}, { lookup: async () => ['127.0.0.1'] });
+    const over6 = (url: string): Promise<unknown> => trackers.announce(url, REQUEST, never, 6);
+    await expect(over6(scripted.origin)).rejects.toThrow(new TrackerError('127.0.0.1 has no IPv6 address'));
+    await expect(over6(`http://t.example:${scripted.port}/`)).rejects.toThrow('t.example has no IPv6 address');
+    await expect(trackers.announce('http://[::1]:1/', REQUEST, never, 4)).rejects.toThrow('[::1] has no IPv4 address');
+    expect(scripted.connections()).toBe(0);
+  });
+
+  it('does not follow a redirect to the other', async () => {
+    const { origin } = await server((_, response) => {
+      response.writeHead(302, { location: 'http://[::1]:1/a' }).end();
+    });
+    await expect(client().announce(origin, REQUEST, never, 4)).rejects.toThrow('[::1] has no IPv4 address');
+  });
+
+  // Of 127/8 macOS answers on 127.0.0.1 alone.
+  it.skipIf(process.platform === 'darwin')('comes from the local address, which leaves no other family', async () => {
+    const froms: (string | undefined)[] = [];
+    const four = await server((request, response) => {
+      froms.push(request.socket.remoteAddress);
+      response.end(GOOD);
+    });
+    const trackers = client({}, { lookup: name, bind: '127.0.0.2' });
+    const url = `http://t.example:${four.port}/`;
+    expect(await trackers.announce(url, REQUEST, never, 4)).toMatchObject({ peers: PEERS });
+    expect(await trackers.announce(url, REQUEST, never)).toMatchObject({ peers: PEERS });
+    expect(froms).toEqual(['127.0.0.2', '127.0.0.2']);
+    await expect(trackers.announce(url, REQUEST, never, 6)).rejects.toThrow(
+      new TrackerError('expected a tracker to be asked over IPv4 from 127.0.0.2, got IPv6'),
+    );
+  });
+});
+
+describe('an HTTP scrape', () => {
+  const COUNTED = { seeders: 1, completed: 3, leechers: 2 };
+  const hashes = (count: number): Uint8Array[] =>
+    Array.from({ length: count }, (_, i) =>
+      new Uint8Array(20)
+        .fill(0x41)
+        .fill(0x41 + (i % 26), 19)
+        .fill(i / 26, 18, 19),
+    );
+
+  /** An entry of `files` for each infohash in a request's query: 1 seeder, 3 completed, 2 leechers. */
+  const filesFor = (target: string): Buffer => {
+    const keys = [...target.matchAll(/info_hash=([^&]*)/g)].map(([, escaped]) => unescape(escaped!));
+    const entries = keys.sort().map((key) => `20:${key}d8:completei1e10:downloadedi3e10:incompletei2ee`);
+    return Buffer.from(`d5:filesd${entries.join('')}ee`, 'latin1');
+  };
+
+  it('asks the scrape page, with the query of the tracker first', async () => {
+    const scripted = await server((request, response) => response.end(filesFor(request.url!)));
+    const found = await client().scrape(`${scripted.origin}/x/announce.php?k=1`, hashes(2), never);
+    expect(found).toEqual([COUNTED, COUNTED]);
+    const [a, b] = ['A', 'B'].map((last) => `info_hash=${'A'.repeat(18)}%00${last}`);
+    expect(scripted.targets).toEqual([`/x/scrape.php?k=1&${a}&${b}`]);
+  });
+
+  it('asks for 74 at once, and keeps the order', async () => {
+    const scripted = await server((request, response) => response.end(filesFor(request.url!)));
+    const found = await client().scrape(`${scripted.origin}/announce`, hashes(150), never);
+    expect(found).toEqual(Array.from({ length: 150 }, () => COUNTED));
+    expect(scripted.targets.map((target) => target.split('info_hash=').length - 1)).toEqual([74, 74, 2]);
+    expect(scripted.connections()).toBe(1);
+  });
+
+  it('asks nothing when it is about nothing', async () => {
+    const scripted = await server((_, response) => response.end());
+    expect(await client().scrape(`${scripted.origin}/announce`, [], never)).toEqual([]);
+    expect(scripted.targets).toEqual([]);
+  });
+
+  it('repeats the infohashes, not the path rule, when it is redirected', async () => {
+    const scripted = await server((request, response) => {
+      if (request.url!.startsWith('/scrape')) response.writeHead(302, { location: '/counts' }).end();
+      else response.end(filesFor(request.url!));
+    });
+    expect(await client().scrape(`${scripted.origin}/announce`, hashes(1), never)).toEqual([COUNTED]);
+    expect(scripted.targets[1]).toBe(scripted.targets[0]!.replace('/scrape', '/counts'));
+  });
+
+  it('says why it cannot be had', async () => {
+    const refusing = await server((_, response) => response.end('d14:failure reason2:noe'));
+    const silent = await tcp(() => {});
+    const scrape = (url: string, options?: Partial<HttpTrackerOptions>): Promise<unknown> =>
+      client(options).scrape(url, hashes(1), never);
+    await expect(scrape(`${refusing.origin}/announce`)).rejects.toThrow(new TrackerError('the tracker refused: no'));
+    await expect(scrape(`${refusing.origin}/a`)).rejects.toThrow(
+      new TrackerError(`expected "announce" in the path of a tracker to scrape, got "${refusing.origin}/a"`),
+    );
+    await expect(scrape(`${silent.origin}/announce`, { trackerTotalMs: 50 })).rejects.toThrow('no complete answer');
+    expect(refusing.targets).toHaveLength(1);
+  });
+
+  it('ends with its signal, between requests as well', async () => {
+    const controller = new AbortController();
+    const scripted = await server((request, response) => {
+      controller.abort(new Error('stop'));
+      response.end(filesFor(request.url!));
+    });
+    await expect(client().scrape(`${scripted.origin}/announce`, hashes(75), controller.signal)).rejects.toThrow('stop');
+    expect(scripted.targets).toHaveLength(1);
   });
 });
 

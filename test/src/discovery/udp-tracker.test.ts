@@ -3,15 +3,17 @@ import { setMaxListeners } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/discovery/clock.js';
 import { type UdpTrackerDeps, type UdpTrackerOptions, UdpTrackers } from '../../../src/discovery/udp-tracker.js';
-import { type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
+import type { Family } from '../../../src/protocol/address.js';
+import { type AnnounceAnswer, type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
+import { itWithIpv6, onBothLoopbacks } from '../../helpers/ipv6.js';
 import { VirtualClock } from '../../helpers/tracker-clock.js';
 import {
   actionOf,
   announced,
   connected,
-  hasIpv6,
   refused,
   type ScriptedUdp,
+  scraped,
   scriptedUdp,
   type UdpScript,
 } from '../../helpers/tracker-udp.js';
@@ -30,6 +32,7 @@ const REQUEST: AnnounceRequest = {
 const PEERS = [{ host: '1.2.3.4', port: 80 }];
 const CONNECT = 0;
 const ANNOUNCE = 1;
+const SCRAPE = 2;
 const never = new AbortController().signal;
 setMaxListeners(0, never);
 
@@ -58,6 +61,7 @@ function client(options: Partial<UdpTrackerOptions> = {}, deps: Partial<UdpTrack
 
 const actions = ({ packets }: ScriptedUdp): number[] => packets.map(actionOf);
 const url = ({ port }: ScriptedUdp): string => `udp://127.0.0.1:${port}`;
+const urlOf = ({ port }: ScriptedUdp): string => `udp://t.example:${port}`;
 
 describe('a UDP announce', () => {
   it('connects, then announces with the connection id it got', async () => {
@@ -72,7 +76,7 @@ describe('a UDP announce', () => {
     expect(announce.readUInt32BE(12)).not.toBe(connect.readUInt32BE(12));
   });
 
-  it.skipIf(!hasIpv6)('reads 18-byte peers from a tracker it reaches over IPv6', async () => {
+  itWithIpv6('reads 18-byte peers from a tracker it reaches over IPv6', async () => {
     const peer = Uint8Array.of(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 80);
     const scripted = await server(
       (packet, reply) => reply(actionOf(packet) === CONNECT ? connected(packet, 7n) : announced(packet, peer)),
@@ -262,7 +266,7 @@ describe('a UDP announce with trouble on the way', () => {
   it('says when a name leads nowhere', async () => {
     const announce = (lookup: () => Promise<string[]>): Promise<unknown> =>
       client({ udpTotalMs: 50 }, { lookup }).announce('udp://t.example:1', REQUEST, never);
-    await expect(announce(async () => [])).rejects.toThrow(new TrackerError('t.example has no address'));
+    await expect(announce(async () => [])).rejects.toThrow(new TrackerError('t.example has no usable address'));
     await expect(announce(() => Promise.reject(new Error('ENOTFOUND')))).rejects.toThrow(new TrackerError('ENOTFOUND'));
     await expect(announce(() => new Promise(() => {}))).rejects.toThrow(new TrackerError('no answer within 50 ms'));
   });
@@ -277,6 +281,175 @@ describe('a UDP announce with trouble on the way', () => {
     'udp://t:99999',
   ])('refuses the URL %j', async (tracker) => {
     await expect(client().announce(tracker, REQUEST, never)).rejects.toThrow(/^expected udp:\/\/HOST:PORT, got /);
+  });
+});
+
+describe('a UDP announce over one family', () => {
+  const name = async (): Promise<string[]> => ['::1', '127.0.0.1'];
+
+  /** Servers on one port of both loopback addresses; each gives a peer of its own family. */
+  async function twins(): Promise<readonly [four: ScriptedUdp, six: ScriptedUdp]> {
+    const pair = await onBothLoopbacks((host, port) => {
+      const peer = host === '::1' ? Uint8Array.of(...new Uint8Array(15), 1, 0, 80) : Uint8Array.of(127, 0, 0, 1, 0, 80);
+      const connectionId = host === '::1' ? 6n : 4n;
+      return scriptedUdp(
+        (packet, reply) =>
+          reply(actionOf(packet) === CONNECT ? connected(packet, connectionId) : announced(packet, peer)),
+        host,
+        port,
+      );
+    });
+    for (const { close } of pair) cleanups.push(close);
+    return pair;
+  }
+
+  itWithIpv6('goes to the address of that family, with a connection id of its own', async () => {
+    const [four, six] = await twins();
+    const tracker = client({}, { lookup: name });
+    const over = (family: Family): Promise<AnnounceAnswer> =>
+      tracker.announce(`udp://t.example:${four.port}`, REQUEST, never, family);
+    const [answer4, answer6] = await Promise.all([over(4), over(6)]);
+    expect(answer4.peers).toEqual([{ host: '127.0.0.1', port: 80 }]);
+    expect(answer6.peers).toEqual([{ host: '::1', port: 80 }]);
+    await Promise.all([over(4), over(6)]);
+    for (const [twin, connectionId] of [
+      [four, 4n],
+      [six, 6n],
+    ] as const) {
+      expect(actions(twin)).toEqual([CONNECT, ANNOUNCE, ANNOUNCE]);
+      expect(twin.packets.slice(1).map((packet) => packet.readBigUInt64BE(0))).toEqual([connectionId, connectionId]);
+    }
+  });
+
+  itWithIpv6('keeps a silent one from holding up the other', async () => {
+    const four = await server(wellBehaved);
+    const tracker = client({ udpTotalMs: 200 }, { lookup: name });
+    const over = (family: Family): Promise<AnnounceAnswer> => tracker.announce(urlOf(four), REQUEST, never, family);
+    const [answer4, answer6] = await Promise.allSettled([over(4), over(6)]);
+    expect(answer4.status).toBe('fulfilled');
+    // Nobody listens: the system may say so, or nothing comes.
+    expect(answer6).toMatchObject({ status: 'rejected', reason: expect.any(TrackerError) });
+  });
+
+  it('fails without a packet where the tracker has no such address', async () => {
+    const scripted = await server(wellBehaved);
+    const tracker = client({}, { lookup: async () => ['127.0.0.1'] });
+    await expect(tracker.announce(urlOf(scripted), REQUEST, never, 6)).rejects.toThrow(
+      new TrackerError('t.example has no IPv6 address'),
+    );
+    await expect(tracker.announce(url(scripted), REQUEST, never, 6)).rejects.toThrow('127.0.0.1 has no IPv6 address');
+    expect(scripted.packets).toEqual([]);
+  });
+
+  // Of 127/8 macOS answers on 127.0.0.1 alone.
+  it.skipIf(process.platform === 'darwin')('comes from the local address, which leaves no other family', async () => {
+    const froms = new Set<string>();
+    const scripted = await server((packet, reply, from) => {
+      froms.add(from.address);
+      wellBehaved(packet, reply, from);
+    });
+    const tracker = client({}, { lookup: name, bind: '127.0.0.2' });
+    expect(await tracker.announce(urlOf(scripted), REQUEST, never, 4)).toMatchObject({ peers: PEERS });
+    expect(await tracker.announce(urlOf(scripted), REQUEST, never)).toMatchObject({ peers: PEERS });
+    expect([...froms]).toEqual(['127.0.0.2']);
+    await expect(tracker.announce(urlOf(scripted), REQUEST, never, 6)).rejects.toThrow(
+      new TrackerError('expected a tracker to be asked over IPv4 from 127.0.0.2, got IPv6'),
+    );
+  });
+
+  it('fails when it cannot have the local address', async () => {
+    const scripted = await server(wellBehaved);
+    // Of a block for documentation, so no machine has it.
+    const announcing = client({}, { bind: '192.0.2.1' }).announce(url(scripted), REQUEST, never);
+    await expect(announcing).rejects.toThrow(/EADDRNOTAVAIL/);
+    expect(scripted.packets).toEqual([]);
+  });
+});
+
+describe('a UDP scrape', () => {
+  const hashes = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => new Uint8Array(20).fill(i));
+  /** Counts that name the infohash they are of. */
+  const counting: UdpScript = (packet, reply, from) => {
+    if (actionOf(packet) !== SCRAPE) return wellBehaved(packet, reply, from);
+    const asked = packet.subarray(16);
+    reply(
+      scraped(
+        packet,
+        Array.from({ length: asked.length / 20 }, (_, i) => [asked[i * 20]!, 7, 0]),
+      ),
+    );
+  };
+
+  it('asks over the connection of the announces', async () => {
+    const scripted = await server(counting);
+    const tracker = client();
+    await tracker.announce(url(scripted), REQUEST, never);
+    expect(await tracker.scrape(url(scripted), hashes(3).slice(1), never)).toEqual([
+      { seeders: 1, completed: 7, leechers: 0 },
+      { seeders: 2, completed: 7, leechers: 0 },
+    ]);
+    expect(scripted.packets.at(-1)!.readBigUInt64BE(0)).toBe(7n);
+    // Announces without a family and scrapes share what answered first.
+    expect(actions(scripted)).toEqual([CONNECT, ANNOUNCE, SCRAPE]);
+  });
+
+  it('asks for 74 in a packet, and keeps the order', async () => {
+    const scripted = await server(counting);
+    const found = await client().scrape(url(scripted), hashes(150), never);
+    expect(found.map((counts) => counts?.seeders)).toEqual(Array.from({ length: 150 }, (_, i) => i));
+    expect(scripted.packets.slice(1).map(({ length }) => (length - 16) / 20)).toEqual([74, 74, 2]);
+  });
+
+  it('asks nothing when it is about nothing', async () => {
+    const scripted = await server(counting);
+    expect(await client().scrape(url(scripted), [], never)).toEqual([]);
+    expect(scripted.packets).toEqual([]);
+  });
+
+  it('leaves open what a short answer leaves out, and takes no more than it asked for', async () => {
+    const answers = [[[1, 2, 3]], [1, 2, 3].map(() => [1, 2, 3])] as [number, number, number][][];
+    const scripted = await server((packet, reply, from) => {
+      if (actionOf(packet) === SCRAPE) reply(scraped(packet, answers.shift()!));
+      else wellBehaved(packet, reply, from);
+    });
+    const counted = { seeders: 1, completed: 2, leechers: 3 };
+    const tracker = client();
+    expect(await tracker.scrape(url(scripted), hashes(2), never)).toEqual([counted, undefined]);
+    expect(await tracker.scrape(url(scripted), hashes(2), never)).toEqual([counted, counted]);
+  });
+
+  it.each([
+    ['an error', (packet: Buffer) => refused(packet, 'no'), /^the tracker refused: no$/],
+    ['an announce answer', (packet: Buffer) => announced(packet), /^expected a scrape answer, got an announce answer$/],
+  ])('fails at once on %s', async (_, wrong, message) => {
+    const scripted = await server((packet, reply, from) => {
+      if (actionOf(packet) === SCRAPE) reply(wrong(packet));
+      else wellBehaved(packet, reply, from);
+    });
+    await expect(client().scrape(url(scripted), hashes(75), never)).rejects.toThrow(message);
+    expect(actions(scripted)).toEqual([CONNECT, SCRAPE]);
+  });
+
+  it('connects again when the tracker has forgotten the connection id', async () => {
+    let valid = 1n;
+    const scripted = await server((packet, reply, from) => {
+      if (actionOf(packet) === CONNECT) reply(connected(packet, valid));
+      else if (packet.readBigUInt64BE(0) !== valid) reply(refused(packet, 'connection id'));
+      else counting(packet, reply, from);
+    });
+    const tracker = client();
+    await tracker.scrape(url(scripted), hashes(1), never);
+    valid = 2n;
+    await tracker.scrape(url(scripted), hashes(1), never);
+    expect(actions(scripted)).toEqual([CONNECT, SCRAPE, SCRAPE, CONNECT, SCRAPE]);
+  });
+
+  it('gives up in time and with its signal', async () => {
+    const silent = await server(() => {});
+    const scrape = (signal: AbortSignal): Promise<unknown> =>
+      client({ udpTotalMs: 50 }).scrape(url(silent), hashes(1), signal);
+    await expect(scrape(never)).rejects.toThrow(new TrackerError('no answer within 50 ms'));
+    await expect(scrape(AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop');
   });
 });
 

@@ -7,9 +7,14 @@ import {
   failureIn,
   httpAnswer,
   httpFailure,
+  httpScrapeAnswer,
   MAX_NAMES,
   parseAnnounceQuery,
   parseHttpAnswer,
+  parseHttpScrape,
+  parseScrapeQuery,
+  scrapePage,
+  scrapeUrl,
 } from '../../../src/protocol/tracker-http.js';
 
 /** One byte per character. */
@@ -223,6 +228,119 @@ describe('parseHttpAnswer', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe('scraping', () => {
+  it.each([
+    ['http://t.example/announce', 'http://t.example/scrape'],
+    ['http://t.example/x/announce', 'http://t.example/x/scrape'],
+    ['http://t.example/announce.php', 'http://t.example/scrape.php'],
+    ['http://t.example/announce?x2%0644', 'http://t.example/scrape?x2%0644'],
+    ['http://t.example/announce.php?passkey=announce', 'http://t.example/scrape.php?passkey=announce'],
+    ['https://announce.example:8080/announce#announce', 'https://announce.example:8080/scrape'],
+    ['http://[::1]:80/announce/a/announce', 'http://[::1]:80/announce/a/scrape'],
+    ['HTTP://t.example/0123abcd/announce', 'HTTP://t.example/0123abcd/scrape'],
+  ])('%s is done at %s', (tracker, page) => expect(scrapePage(tracker)).toBe(page));
+
+  it.each([
+    'http://t.example/a',
+    'http://t.example/',
+    'http://t.example',
+    'http://announce.example/a',
+    'http://t.example/a?announce',
+    'http://t.example/a#announce',
+    'announce',
+    'http:announce',
+    '',
+  ])('is not possible at %j', (tracker) => expect(scrapePage(tracker)).toBeUndefined());
+
+  it('repeats the one parameter for each infohash, but no infohash', () => {
+    const other = new Uint8Array(20).fill(0x61);
+    const [first, second] = [`info_hash=${INFOHASH}`, `info_hash=${'a'.repeat(20)}`];
+    const twice = [REQUEST.infohash, other, REQUEST.infohash, Uint8Array.from(other)];
+    expect(scrapeUrl('http://t/scrape', twice)).toBe(`http://t/scrape?${first}&${second}`);
+    expect(scrapeUrl('http://t/scrape?k=1', [other])).toBe(`http://t/scrape?k=1&${second}`);
+    expect(parseScrapeQuery(`k=1&${first}&${second}`)).toEqual([REQUEST.infohash, other]);
+  });
+
+  const x = bytes('x'.repeat(20));
+  const y = bytes('y'.repeat(20));
+  const raw = Uint8Array.from({ length: 20 }, (_, i) => 0xff - i);
+  const marked = bytes(`\xef\xbb\xbf${'z'.repeat(17)}`);
+
+  it("reads BEP 48's example in the order asked for", () => {
+    const body = bytes(
+      `d5:filesd20:${'x'.repeat(20)}d8:completei11e10:downloadedi13772e10:incompletei19ee` +
+        `20:${'y'.repeat(20)}d8:completei21e10:downloadedi206e10:incompletei20eeee`,
+    );
+    expect(parseHttpScrape(body, [y, x])).toEqual([
+      { seeders: 21, completed: 206, leechers: 20 },
+      { seeders: 11, completed: 13_772, leechers: 19 },
+    ]);
+  });
+
+  it('leaves open what is not counted or is nonsense', () => {
+    const entry = (key: Uint8Array, value: string): string => `20:${Buffer.from(key).toString('latin1')}${value}`;
+    const body = (value: string): Uint8Array => bytes(`d5:filesd${entry(x, value)}ee`);
+    expect(parseHttpScrape(body('d8:completei1e10:incompletei2ee'), [y, x])).toEqual([
+      undefined,
+      { seeders: 1, completed: undefined, leechers: 2 },
+    ]);
+    for (const value of ['de', 'le', 'i1e', 'd8:completei1ee', 'd8:completei-1e10:incompletei2ee']) {
+      expect(parseHttpScrape(body(value), [x])).toEqual([undefined]);
+    }
+  });
+
+  it('finds any infohash, whatever its bytes spell', () => {
+    const counts = { seeders: 1, completed: 2, leechers: 3 };
+    const all = [x, raw, marked, new Uint8Array(20), REQUEST.infohash];
+    const body = httpScrapeAnswer(all.map((infohash) => [infohash, counts]));
+    expect(parseHttpScrape(body, all)).toEqual(all.map(() => counts));
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 20, maxLength: 20 }), (infohash) => {
+        expect(parseHttpScrape(httpScrapeAnswer([[infohash, counts]]), [infohash])).toEqual([counts]);
+      }),
+    );
+  });
+
+  it('is answered with sorted keys, each once', () => {
+    const counts = { seeders: 1, completed: 2, leechers: 3 };
+    const text = 'd8:completei1e10:downloadedi2e10:incompletei3ee';
+    const answer = httpScrapeAnswer([
+      [raw, counts],
+      [y, { ...counts, completed: undefined }],
+      [x, counts],
+      [raw, counts],
+    ]);
+    const rawText = Buffer.from(raw).toString('latin1');
+    expect(answer).toEqual(
+      bytes(
+        `d5:filesd20:${'x'.repeat(20)}${text}20:${'y'.repeat(20)}d8:completei1e10:incompletei3ee20:${rawText}${text}ee`,
+      ),
+    );
+    expect(httpScrapeAnswer([])).toEqual(bytes('d5:filesdee'));
+  });
+
+  it.each([
+    ['d14:failure reason2:noe', 'the tracker refused: no'],
+    ['de', 'expected a scrape answer with files, got one without'],
+    ['d5:filesi1ee', 'expected a scrape answer with files, got one without'],
+    ['d5:filesd20:xx', 'the answer is damaged: '],
+    ['<html>', 'expected a bencoded answer, got HTML or XML that starts with "<html>"'],
+    ['', 'expected a bencoded answer, got an empty one'],
+  ])('refuses %j', (body, message) => {
+    expect(() => parseHttpScrape(bytes(body), [x])).toThrow(message);
+    expect(() => parseHttpScrape(bytes(body), [x])).toThrow(TrackerError);
+  });
+
+  it.each([
+    ['', 'expected 20 bytes of info_hash, got none'],
+    ['k=1', 'expected 20 bytes of info_hash, got none'],
+    ['info_hash=abc', 'expected 20 bytes of info_hash, got 3'],
+    [`info_hash=${INFOHASH}&info_hash=`, 'expected 20 bytes of info_hash, got 0'],
+  ])('is refused by a tracker with %j', (query, message) => {
+    expect(() => parseScrapeQuery(query)).toThrow(new TrackerError(message));
   });
 });
 

@@ -9,6 +9,8 @@ import {
   errorAnswer,
   parseUdpAnswer,
   parseUdpRequest,
+  scrapeAnswer,
+  scrapeRequest,
 } from '../../../src/protocol/tracker-udp.js';
 
 /** Bytes from hexadecimal text; spaces are for the reader. */
@@ -105,7 +107,7 @@ describe('announce requests', () => {
       expect(parseUdpRequest(bytes.subarray(0, length))).toBeUndefined();
     }
     expect(parseUdpRequest(hex(announceBytes('00000004')))).toBeUndefined();
-    expect(parseUdpRequest(hex('0102030405060708 00000002 0badcafe'))).toBeUndefined();
+    expect(parseUdpRequest(hex('0102030405060708 00000003 0badcafe'))).toBeUndefined();
     expect(parseUdpRequest(hex('0102030405060708 00000000 0badcafe'))).toBeUndefined();
   });
 });
@@ -175,6 +177,66 @@ describe('announce answers', () => {
   });
 });
 
+describe('scrape', () => {
+  const OTHER = 'ff'.repeat(20);
+  const request = `0102030405060708 00000002 0badcafe ${INFOHASH} ${OTHER}`;
+
+  it('asks for each infohash in turn', () => {
+    expect(scrapeRequest(0x0102030405060708n, 0x0badcafe, [hex(INFOHASH), hex(OTHER)])).toEqual(hex(request));
+  });
+
+  it('is read by a tracker up to the last whole infohash', () => {
+    const asked = {
+      action: 'scrape',
+      transactionId: 0x0badcafe,
+      connectionId: 0x0102030405060708n,
+      infohashes: [hex(INFOHASH), hex(OTHER)],
+    };
+    expect(parseUdpRequest(hex(request))).toEqual(asked);
+    for (let length = 0; length < 19; length++) {
+      expect(parseUdpRequest(Uint8Array.of(...hex(request), ...new Uint8Array(length)))).toEqual(asked);
+    }
+    for (let length = 0; length < 36; length++) {
+      expect(parseUdpRequest(hex(request).subarray(0, length))).toBeUndefined();
+    }
+  });
+
+  it('is read for 74 infohashes at most', () => {
+    const long = scrapeRequest(
+      1n,
+      1,
+      Array.from({ length: 80 }, () => hex(OTHER)),
+    );
+    const parsed = parseUdpRequest(long);
+    expect(parsed?.action === 'scrape' && parsed.infohashes.length).toBe(74);
+  });
+
+  it('is answered with seeders, completed and leechers', () => {
+    const answer = hex('00000002 0badcafe 00000001 00000002 00000003 ffffffff 00000000 00000005');
+    const counts = [
+      { seeders: 1, completed: 2, leechers: 3 },
+      { seeders: 0xffffffff, completed: 0, leechers: 5 },
+    ];
+    expect(parseUdpAnswer(answer, 4)).toEqual({ action: 'scrape', transactionId: 0x0badcafe, counts });
+    expect(scrapeAnswer(0x0badcafe, counts)).toEqual(answer);
+    expect(scrapeAnswer(1, [{ seeders: 1, completed: undefined, leechers: 1 }])).toEqual(
+      hex('00000002 00000001 00000001 00000000 00000001'),
+    );
+  });
+
+  it('may be answered for fewer, or with an entry cut short, or for more than fit a packet', () => {
+    const countsOf = (bytes: Uint8Array): number => {
+      const parsed = parseUdpAnswer(bytes, 6);
+      return parsed.action === 'scrape' ? parsed.counts.length : -1;
+    };
+    const answer = hex(`00000002 0badcafe ${'00000001'.repeat(6)}`);
+    for (let length = 8; length <= 32; length++) {
+      expect(countsOf(answer.subarray(0, length))).toBe(Math.floor((length - 8) / 12));
+    }
+    expect(countsOf(hex(`00000002 0badcafe ${'00'.repeat(12 * 80)}`))).toBe(74);
+  });
+});
+
 describe('error answers', () => {
   it('are one printable line', () => {
     const bytes = hex(`00000003 0badcafe ${Buffer.from('no\u001b[2J such\n\u202etorrent').toString('hex')}`);
@@ -199,7 +261,7 @@ describe('garbage from a tracker', () => {
     ['00000000 0badca', /at least 8 bytes/],
     ['00000000 0badcafe fedcba98765432', /at least 16 bytes for a connect answer.*got 15/],
     ['00000001 0badcafe 00000708 00000002 000000', /at least 20 bytes for an announce answer.*got 19/],
-    ['00000002 0badcafe', /action 2/],
+    ['00000004 0badcafe', /action 4/],
     ['ffffffff 0badcafe', /action 4294967295/],
   ])('%j is refused', (text, why) => {
     expect(() => parseUdpAnswer(hex(text), 4)).toThrow(why);
@@ -207,7 +269,7 @@ describe('garbage from a tracker', () => {
   });
 
   it('never throws anything but a TrackerError, nor reads past its slice', () => {
-    const packets = fc.tuple(fc.integer({ min: 0, max: 4 }), fc.uint8Array({ maxLength: 60 }));
+    const packets = fc.tuple(fc.integer({ min: 0, max: 5 }), fc.uint8Array({ maxLength: 60 }));
     fc.assert(
       fc.property(packets, fc.constantFrom(4 as const, 6 as const), ([action, rest], family) => {
         const padded = Uint8Array.of(9, 0, 0, 0, action, ...rest, 9, 9, 9);

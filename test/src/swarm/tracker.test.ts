@@ -11,7 +11,7 @@ import { DEFAULTS } from '../../../src/options.js';
 import type { PeerAddress } from '../../../src/protocol/address.js';
 import type { AnnounceAnswer, AnnounceEvent, AnnounceRequest } from '../../../src/protocol/announce.js';
 import { type RunningTracker, startTracker, type TrackerSettings } from '../../../src/swarm/tracker.js';
-import { hasIpv6 } from '../../helpers/tracker-udp.js';
+import { itWithIpv6, onBothLoopbacks } from '../../helpers/ipv6.js';
 
 const INFOHASH = new Uint8Array(20).fill(0xab);
 const never = new AbortController().signal;
@@ -172,7 +172,7 @@ describe('the embedded tracker', () => {
     expect((await wanting(-1)).peers).toHaveLength(50);
   });
 
-  it.skipIf(!hasIpv6)('serves IPv6 as well', async () => {
+  itWithIpv6('serves IPv6 as well', async () => {
     const announce = announces(await start({ host: '::1' }));
     await announce(1);
     expect((await announce(2)).peers).toEqual([{ host: '::1', port: 1 }]);
@@ -180,6 +180,37 @@ describe('the embedded tracker', () => {
       { host: '::1', port: 1 },
       { host: '::1', port: 2 },
     ]);
+  });
+
+  it('is scraped over both protocols, known infohashes or not', async () => {
+    const tracker = await start();
+    const { http, udp } = clients();
+    const announce = announces(tracker);
+    await announce(1, { event: 'started' });
+    await announce(2, { event: 'started' });
+    await announce(2, { event: 'completed', left: 0 });
+    const [unknown, many] = [new Uint8Array(20), Array.from({ length: 100 }, () => INFOHASH)];
+    const counted = { seeders: 1, completed: 1, leechers: 1 };
+    for (const scrape of [
+      (infohashes: Uint8Array[]) => http.scrape(tracker.httpUrl, infohashes, never),
+      (infohashes: Uint8Array[]) => udp.scrape(tracker.udpUrl, infohashes, never),
+    ]) {
+      expect(await scrape([INFOHASH])).toEqual([counted]);
+      expect(await scrape([unknown, INFOHASH])).toEqual([{ seeders: 0, completed: 0, leechers: 0 }, counted]);
+      expect(await scrape(many)).toEqual(many.map(() => counted));
+    }
+    expect(tracker.counts(unknown)).toEqual({ seeders: 0, leechers: 0, completed: 0 });
+  });
+
+  it('is scraped over UDP only with a connection id', async () => {
+    const tracker = await start();
+    const socket = dgram.createSocket('udp4');
+    cleanups.push(() => socket.close());
+    const scrape = Buffer.alloc(36);
+    scrape.writeUInt32BE(2, 8);
+    const answer = new Promise<Buffer>((resolve) => socket.once('message', resolve));
+    socket.send(scrape, Number(new URL(tracker.udpUrl).port), '127.0.0.1');
+    expect((await answer).toString('latin1')).toBe('\0\0\0\x03\0\0\0\0unknown connection id');
   });
 
   it('gives dictionaries to a client that takes no compact peers', async () => {
@@ -208,8 +239,10 @@ describe('the embedded tracker, asked nonsense,', () => {
   it.each([
     ['/announce', 200, 'd14:failure reason38:expected port to be 1 to 65535, got 0e'],
     ['/announce?port=1&info_hash=%FF', 200, 'd14:failure reason38:expected 20 bytes of info_hash, got 1e'],
-    ['/', 404, 'expected /announce\n'],
-    ['/announce/../etc', 404, 'expected /announce\n'],
+    ['/scrape', 200, 'd14:failure reason38:expected 20 bytes of info_hash, got nonee'],
+    ['/scrape?info_hash=%FF', 200, 'd14:failure reason38:expected 20 bytes of info_hash, got 1e'],
+    ['/', 404, 'expected /announce or /scrape\n'],
+    ['/announce/../etc', 404, 'expected /announce or /scrape\n'],
   ])('answers %s over HTTP with a reason', async (path, status, body) => {
     const { httpUrl } = await start();
     const { status: got, body: text } = await get(httpUrl.replace('/announce', path));
@@ -280,6 +313,52 @@ describe('announcers in an embedded swarm', () => {
     await Promise.all([leecher.stop(), seed.stop()]);
     expect(tracker.counts(INFOHASH)).toEqual({ seeders: 0, leechers: 0, completed: 1 });
     expect(await seeding).toEqual({ done: true, value: undefined });
+  });
+});
+
+describe('an announcer of a dual-stack session', () => {
+  itWithIpv6('is one peer to each address of a tracker, over HTTP and UDP, until it leaves', async () => {
+    const [four, six] = await onBothLoopbacks(async (host, port) => {
+      const tracker = await startTracker({ host, port });
+      const [tcp, udp] = [tracker.httpUrl, tracker.udpUrl].map((url) => Number(new URL(url).port));
+      if (tcp === udp) return { ...tracker, port: udp! };
+      await tracker.close();
+      throw new Error(`expected one port for both protocols, got ${tcp} and ${udp}`);
+    });
+    cleanups.push(four.close, six.close);
+    const lookup = async (): Promise<string[]> => ['127.0.0.1', '::1'];
+    const http = new HttpTrackers(DEFAULTS, { userAgent: 'spate/1.2.3', lookup });
+    const udp = new UdpTrackers(DEFAULTS, { random: Math.random, lookup });
+    cleanups.push(
+      () => http.close(),
+      () => udp.close(),
+    );
+    for (const scheme of ['http', 'udp']) {
+      const infohash = new Uint8Array(20).fill(scheme.length);
+      const abort = new AbortController();
+      const announcer = new Announcer(
+        {
+          tiers: [[`${scheme}://t.example:${four.port}/announce`]],
+          infohash,
+          peerId: new Uint8Array(20).fill(1),
+          port: 1,
+          families: [4, 6],
+          progress: () => ({ uploaded: 0, downloaded: 0, left: 5 }),
+          onStatus: () => {},
+          options: DEFAULTS,
+        },
+        { http, udp, clock: systemClock, random: Math.random },
+      );
+      const ended = announcer.peers(abort.signal).next();
+      await announcer.firstRound;
+      const counts = () => [four, six].map((tracker) => tracker.counts(infohash));
+      expect(counts()).toEqual([1, 1].map((leechers) => ({ leechers, seeders: 0, completed: 0 })));
+      announcer.completed();
+      await announcer.stop();
+      expect(counts()).toEqual([1, 1].map((completed) => ({ leechers: 0, seeders: 0, completed })));
+      abort.abort();
+      await ended;
+    }
   });
 });
 

@@ -1,0 +1,93 @@
+/**
+ * What we give one peer (BEP 3, fast extension BEP 6): whether it is choked, what it asked for, what it may ask for all the
+ * same. Pure; reading and sending blocks is the group's.
+ */
+import type { Options } from '../options.js';
+import { CHOKE, encodeAllowedFast, encodeReject, UNCHOKE, WireError } from '../protocol/wire.js';
+import type { Bitfield } from './bitfield.js';
+import type { Geometry, PieceIndex } from './geometry.js';
+import { UploadQueue } from './upload-queue.js';
+
+export interface UploadSettings {
+  readonly geometry: Geometry;
+  /** Pieces that may be served. */
+  readonly have: Bitfield;
+  readonly options: Pick<Options, 'uploadQueue' | 'uploadRequestBytes'>;
+  /** Whether the fast extension is spoken: then every request has an answer, be it a reject. */
+  readonly fast: boolean;
+  /** Whether the peer has so little that it may still use what `allowFast` granted. */
+  isNew(): boolean;
+  send(bytes: Uint8Array): void;
+  /** There is something to upload. */
+  serve(): void;
+  /** Nothing more is to be read from the peer until the queue is half empty. */
+  hold(): void;
+}
+
+export class UploadSide {
+  readonly queue = new UploadQueue();
+  readonly #settings: UploadSettings;
+  /** Pieces the peer may ask for while it is choked. */
+  readonly #allowedFast = new Set<number>();
+  #choking = true;
+
+  constructor(settings: UploadSettings) {
+    this.#settings = settings;
+  }
+
+  get amChoking(): boolean {
+    return this.#choking;
+  }
+
+  /** Grants pieces to ask for while choked, so that a new peer has something to trade soon (BEP 6). */
+  allowFast(pieces: readonly number[]): void {
+    if (!this.#settings.fast || pieces.length === 0) return;
+    for (const piece of pieces) this.#allowedFast.add(piece);
+    this.#settings.send(encodeAllowedFast(pieces));
+  }
+
+  choke(): void {
+    if (this.#choking) return;
+    this.#choking = true;
+    this.#settings.send(CHOKE);
+    for (const { piece, begin, length } of this.queue.clear((request) => this.#allowedFast.has(request.piece))) {
+      this.#reject(piece, begin, length);
+    }
+  }
+
+  unchoke(): void {
+    if (!this.#choking) return;
+    this.#choking = false;
+    this.#settings.send(UNCHOKE);
+  }
+
+  /** @throws WireError for a range outside of the piece or longer than anybody asks for */
+  onRequest(piece: PieceIndex, begin: number, length: number): void {
+    const { geometry, have, options, isNew } = this.#settings;
+    if (!geometry.contains(piece, begin, length) || length > options.uploadRequestBytes) {
+      throw new WireError(`request for ${length} bytes at ${begin} of piece ${piece} is out of range`);
+    }
+    const admitted = !this.#choking || (this.#allowedFast.has(piece) && isNew());
+    const isFull = this.queue.size >= options.uploadQueue;
+    // Who knows our `reqq` and can be told no is told no. Anybody else would wait for the answer for ever: such a peer is
+    // held back instead, since transmission asks for 10 s of its rate when it knows no limit.
+    if (!admitted || !have.has(piece) || (isFull && this.#settings.fast)) return this.#reject(piece, begin, length);
+    this.queue.push({ piece, begin, length });
+    if (this.queue.size >= options.uploadQueue) this.#settings.hold();
+    this.#settings.serve();
+  }
+
+  /** Whether a peer that was held back may be read from again. */
+  get hasRoom(): boolean {
+    return this.queue.size <= this.#settings.options.uploadQueue / 2;
+  }
+
+  onCancel(piece: number, begin: number, length: number): void {
+    if (this.queue.cancel(piece, begin, length)) this.#reject(piece, begin, length);
+  }
+
+  /** BEP 3 has no word for it: a request that crossed our choke, or is one too many, stays without an answer there. */
+  #reject(piece: number, begin: number, length: number): void {
+    if (this.#settings.fast) this.#settings.send(encodeReject(piece, begin, length));
+  }
+}

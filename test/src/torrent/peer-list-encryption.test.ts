@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import type { DisconnectReason } from '../../../src/messages.js';
+import type { EncryptionMode } from '../../../src/protocol/mse.js';
+import { PeerList } from '../../../src/torrent/peer-list.js';
+
+const ADDRESS = { host: '192.0.2.1', port: 6881 };
+const RECONNECT_MS = 1000;
+
+/** A list with one address; `dial` tells how it is dialled at a time, if it is. */
+function listOf(mode?: EncryptionMode): {
+  list: PeerList;
+  dial: (now: number) => 'plaintext' | 'encrypted' | undefined;
+} {
+  const list = new PeerList(Buffer.from('-SP0000-ourselves123'), RECONNECT_MS, mode);
+  list.add([ADDRESS], 0);
+  return {
+    list,
+    dial: (now) => {
+      const address = list.dial(0, now);
+      if (address === undefined) return undefined;
+      return list.isEncrypted(address) ? 'encrypted' : 'plaintext';
+    },
+  };
+}
+
+const connection = {
+  group: 0,
+  peer: 1,
+  address: ADDRESS,
+  peerId: Buffer.from('-XX0001-abcdefghijkl'),
+  incoming: false,
+};
+
+describe('a peer list that prefers plaintext', () => {
+  it('dials encrypted at once when the peer hangs up on a plaintext handshake', () => {
+    const { list, dial } = listOf();
+    expect(dial(0)).toBe('plaintext');
+    list.onDialFailed(ADDRESS, 'closed', 10);
+    expect(list.dialling).toBe(0);
+    expect(list.load(0)).toBe(0);
+    expect(dial(10)).toBe('encrypted');
+    expect(list.load(0)).toBe(1);
+  });
+
+  it('remembers that an address is dialled encrypted after a connection', () => {
+    const { list, dial } = listOf('prefer');
+    dial(0);
+    list.onDialFailed(ADDRESS, 'closed', 0);
+    dial(0);
+    list.onConnected(connection);
+    list.onDisconnected(0, 1, 'closed', true, 50);
+    expect(dial(50 + RECONNECT_MS)).toBe('encrypted');
+  });
+
+  it('waits when both ways fail, longer each time, and starts again in plaintext', () => {
+    const { list, dial } = listOf();
+    dial(0);
+    list.onDialFailed(ADDRESS, 'closed', 0);
+    dial(0);
+    list.onDialFailed(ADDRESS, 'closed', 0);
+    expect(dial(RECONNECT_MS - 1)).toBeUndefined();
+    expect(dial(RECONNECT_MS)).toBe('plaintext');
+    list.onDialFailed(ADDRESS, 'closed', RECONNECT_MS);
+    expect(dial(RECONNECT_MS)).toBe('encrypted');
+    list.onDialFailed(ADDRESS, 'protocol', RECONNECT_MS);
+    expect(dial(3 * RECONNECT_MS - 1)).toBeUndefined();
+    expect(dial(3 * RECONNECT_MS)).toBe('plaintext');
+  });
+
+  const others: DisconnectReason[] = ['refused', 'timeout', 'protocol', 'infohash'];
+  it.each(others)('does not take "%s" for a wish for encryption', (reason) => {
+    const { list, dial } = listOf();
+    dial(0);
+    list.onDialFailed(ADDRESS, reason, 0);
+    expect(dial(0)).toBeUndefined();
+    expect(dial(RECONNECT_MS)).toBe('plaintext');
+  });
+
+  it('does not redial a peer that closes an established connection', () => {
+    const { list, dial } = listOf();
+    dial(0);
+    list.onConnected(connection);
+    list.onDisconnected(0, 1, 'closed', true, 0);
+    expect(dial(0)).toBeUndefined();
+    expect(dial(RECONNECT_MS)).toBe('plaintext');
+  });
+});
+
+describe('a peer list with no choice', () => {
+  it.each([
+    ['require', 'encrypted'],
+    ['off', 'plaintext'],
+  ] as const)('under "%s" always dials %s, and does not hurry', (mode, way) => {
+    const { list, dial } = listOf(mode);
+    expect(dial(0)).toBe(way);
+    list.onDialFailed(ADDRESS, 'closed', 0);
+    expect(dial(0)).toBeUndefined();
+    expect(dial(RECONNECT_MS)).toBe(way);
+  });
+});
