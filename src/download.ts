@@ -17,7 +17,9 @@ import { SpateError } from './errors.js';
 import type { FromGroup, ToGroup, TorrentStats } from './messages.js';
 import type { Options } from './options.js';
 import { Peers } from './peers.js';
+import type { Family } from './protocol/address.js';
 import type { Metainfo } from './protocol/metainfo.js';
+import type { EncryptionMode } from './protocol/mse.js';
 import { FileStore } from './storage/files.js';
 import type { OpenFiles } from './storage/open-files.js';
 import { verifyFiles } from './storage/verify.js';
@@ -32,6 +34,9 @@ import { Transfer } from './transfer.js';
 /** What the torrents of a session share. */
 export interface DownloadHost {
   readonly options: Options;
+  readonly encryption: EncryptionMode;
+  /** Address families that can be listened on and dialled from. */
+  readonly families: readonly Family[];
   readonly groupCount: number;
   readonly budget: ByteBudget;
   readonly openFiles: OpenFiles;
@@ -100,7 +105,14 @@ export class Download {
     this.#geometry = new Geometry(metainfo);
     this.#peerId = host.createPeerId();
     this.#peers = new Peers(
-      { torrent: key, ownId: this.#peerId, options: host.options, send: (group, message) => host.send(group, message) },
+      {
+        torrent: key,
+        ownId: this.#peerId,
+        options: host.options,
+        encryption: host.encryption,
+        families: host.families,
+        send: (group, message) => host.send(group, message),
+      },
       {
         onCanDial: () => host.onCanDial(),
         onPeer: (what, address, peerId) => this.#emit({ type: 'peer', what, address, ...(peerId && { peerId }) }),
@@ -237,6 +249,7 @@ export class Download {
         budget,
         queue: this.#queue,
         corruptPieceLimit: options.corruptPieceLimit,
+        endgameAfterMs: options.endgameAfterMs,
         random,
         send: (group, message) => this.#host.send(group, message),
       },
@@ -262,6 +275,7 @@ export class Download {
       peerId: this.#peerId,
       port,
       options,
+      families: this.#host.families,
       progress: () => ({ uploaded: this.#uploaded, downloaded: this.#downloaded, left: this.#left }),
       onStatus: (status) => this.#onTracker(status),
     });

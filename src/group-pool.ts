@@ -22,6 +22,7 @@ export interface GroupPoolEvents {
 export interface GroupPoolOptions {
   readonly size: number;
   readonly bind: string | undefined;
+  readonly encryption: NonNullable<GroupStart['encryption']>;
   readonly options: Options;
   /** The compiled `workers/peer-group`; the one beside the built file when absent. */
   readonly workerUrl: URL | undefined;
@@ -74,11 +75,12 @@ export class GroupPool {
 
   #spawn(group: number): void {
     const { port1, port2 } = new MessageChannel();
-    const { bind, options } = this.#settings;
+    const { bind, encryption, options } = this.#settings;
     const start: GroupStart = {
       port: port2,
       group,
       client: `spate ${VERSION}`,
+      encryption,
       options,
       ...(bind === undefined ? {} : { bind }),
     };

@@ -38,6 +38,13 @@ const TUNABLES = {
     unit: 'ms',
     why: 'a lease without progress for this long goes home',
   },
+  endgameAfterMs: {
+    default: 200,
+    min: 0,
+    max: 60_000,
+    unit: 'ms',
+    why: 'idle peers ask for what others owe when nothing new came for so long; sooner costs duplicates at full speed',
+  },
   writesInFlight: {
     default: 2,
     min: 1,

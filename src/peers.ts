@@ -4,7 +4,7 @@
  */
 import type { FromGroup, ToGroup } from './messages.js';
 import type { Options } from './options.js';
-import { canonicalIp, type PeerAddress } from './protocol/address.js';
+import { canonicalIp, type Family, familyOf, type PeerAddress } from './protocol/address.js';
 import type { EncryptionMode } from './protocol/mse.js';
 import { PeerList } from './torrent/peer-list.js';
 
@@ -15,8 +15,9 @@ type Disconnected = Extract<FromGroup, { type: 'disconnected' }>;
 export interface PeersSettings {
   readonly torrent: number;
   readonly ownId: Uint8Array;
-  /** `prefer` when absent. */
-  readonly encryption?: EncryptionMode;
+  readonly encryption: EncryptionMode;
+  /** Address families that can be dialled; addresses of another are not remembered. */
+  readonly families: readonly Family[];
   readonly options: Options;
   readonly send: (group: number, message: ToGroup) => void;
 }
@@ -63,7 +64,8 @@ export class Peers {
   }
 
   add(addresses: Iterable<PeerAddress>, now: number): void {
-    if (this.#list.add(addresses, now) > 0) this.#events.onCanDial();
+    const reachable = [...addresses].filter(({ host }) => this.#settings.families.includes(familyOf(host)));
+    if (this.#list.add(reachable, now) > 0) this.#events.onCanDial();
   }
 
   /**

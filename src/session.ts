@@ -16,7 +16,9 @@ import { SpateError } from './errors.js';
 import { GroupPool } from './group-pool.js';
 import type { FromGroup, ToGroup } from './messages.js';
 import { type Options, resolveOptions } from './options.js';
+import { canonicalIp, familyOf } from './protocol/address.js';
 import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
+import { type EncryptionMode, skeyHash } from './protocol/mse.js';
 import { createPeerId } from './protocol/peer-id.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
@@ -37,6 +39,11 @@ export interface SessionSettings {
   readonly port?: number;
   /** Local address to listen on and connect from; every one when absent. */
   readonly bind?: string;
+  /**
+   * Message stream encryption: `prefer` (the default) dials in plaintext and encrypts when that is refused, `require` speaks
+   * nothing else, `off` never encrypts.
+   */
+  readonly encryption?: EncryptionMode;
   /** Overrides of the engine's tunables, such as `memoryBytes`. */
   readonly options?: Partial<Options>;
   /** The compiled peer-group worker, when it is not beside this file. */
@@ -51,6 +58,8 @@ const PIECES_PER_GROUP = 3;
 
 export class Session {
   readonly #settings: SessionSettings;
+  /** Canonical; `undefined` for every address. */
+  readonly #bind: string | undefined;
   readonly #options: Options;
   /** For ids that strangers must not guess. */
   readonly #secret: () => number;
@@ -79,15 +88,23 @@ export class Session {
       throw new SpateError('USAGE', `workers must be 1 to ${MAX_WORKERS}, got ${workers}`);
     }
     this.#settings = settings;
+    this.#bind = localAddress(settings.bind);
     this.#options = resolved(settings.options);
     this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
     this.#openFiles = new OpenFiles(this.#options.openFiles);
-    this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}` });
-    this.#udp = new UdpTrackers(this.#options, { random: this.#secret });
+    const bound = this.#bind === undefined ? {} : { bind: this.#bind };
+    this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, ...bound });
+    this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...bound });
     this.#host = this.#createHost(workers);
     this.#pool = new GroupPool(
-      { size: workers, bind: settings.bind, options: this.#options, workerUrl: settings.workerUrl },
+      {
+        size: workers,
+        bind: this.#bind,
+        encryption: settings.encryption ?? 'prefer',
+        options: this.#options,
+        workerUrl: settings.workerUrl,
+      },
       {
         onMessage: (group, message) => this.#onMessage(group, message),
         onDeath: (group, reason) => this.#onDeath(group, reason),
@@ -142,6 +159,8 @@ export class Session {
     const download = new Download(++this.#keys, metainfo, settings, this.#host);
     this.#downloads.set(download.key, download);
     this.#byInfohash.set(infohash, download);
+    // An encrypted peer at the door names no more than this hash.
+    this.#byInfohash.set(hex(skeyHash(metainfo.infohash)), download);
     return download;
   }
 
@@ -163,6 +182,8 @@ export class Session {
     const session = this;
     return {
       options: this.#options,
+      encryption: this.#settings.encryption ?? 'prefer',
+      families: this.#bind === undefined ? [4, 6] : [familyOf(this.#bind)],
       groupCount: workers,
       budget: this.#budget,
       openFiles: this.#openFiles,
@@ -310,6 +331,7 @@ export class Session {
   #onEnded(download: Download): void {
     this.#downloads.delete(download.key);
     this.#byInfohash.delete(hex(download.metainfo.infohash));
+    this.#byInfohash.delete(hex(skeyHash(download.metainfo.infohash)));
     this.#wanting.delete(download);
   }
 }
@@ -317,6 +339,14 @@ export class Session {
 const DOOR = 0;
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+
+/** @throws SpateError USAGE for what is no IP address; `::` stands for every one */
+function localAddress(bind: string | undefined): string | undefined {
+  if (bind === undefined) return undefined;
+  const address = canonicalIp(bind);
+  if (address === undefined) throw new SpateError('USAGE', `expected a local IP address to bind, got ${bind}`);
+  return address === '::' ? undefined : address;
+}
 
 /** Slower than `Math.random` by far. */
 const unguessable = (): number => randomBytes(4).readUInt32LE() / 2 ** 32;

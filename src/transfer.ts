@@ -29,6 +29,7 @@ export interface TransferSettings {
   readonly queue: WriteQueue;
   /** Times one piece may fail its hash. */
   readonly corruptPieceLimit: number;
+  readonly endgameAfterMs: number;
   readonly random: () => number;
   readonly send: (group: number, message: ToGroup) => void;
 }
@@ -52,9 +53,13 @@ export class Transfer {
   readonly #sections: readonly GroupSection[];
   /** Unfinished pieces at home, with the blocks they hold. */
   readonly #partials = new Map<PieceIndex, { buffer: ArrayBuffer; present: Uint8Array }>();
+  /** Copies of leases that are being made: who makes it, for which group. */
+  readonly #copies = new Map<number, { holder: number; group: number; piece: PieceIndex }>();
   /** Granted but not posted yet, per group. */
   readonly #outbox: LeaseGrant[][];
   readonly #failures = new Map<PieceIndex, number>();
+  /** Since when every wanted piece is leased or had, ms. */
+  #exhaustedAt: number | undefined;
   #stopped = false;
 
   constructor(settings: TransferSettings, events: TransferEvents) {
@@ -93,13 +98,23 @@ export class Transfer {
    * @returns whether it granted one
    */
   grant(group: number, now: number): boolean {
+    if (this.#stopped) return false;
+    const open = Math.min(this.#ledger.open(group), this.#picker.runLength);
+    if (open === 0) return false;
     const { geometry, budget } = this.#settings;
-    const open = Math.min(this.#ledger.open(group), budget.room(geometry.pieceLength));
-    if (open === 0 || this.#stopped) return false;
-    const pieces = this.#picker.pick(group, this.#sections[group]!, Math.min(open, this.#picker.runLength), now);
+    // A partial piece has its buffer already: it goes out even when the budget is spent.
+    const fresh = budget.room(geometry.pieceLength);
+    const pieces = this.#picker.pick(group, this.#sections[group]!, open, now, fresh);
     for (const piece of pieces) this.#outbox[group]!.push(this.#grantOf(group, piece));
-    if (pieces.length === 0 && this.#picker.isExhausted) this.#askForCopy(group);
+    if (pieces.length === 0 && this.#isEndgame(now)) this.#askForCopy(group);
     return pieces.length > 0;
+  }
+
+  /** Nothing is left to lease, and that for a while: at full speed the last pieces come before copies of them would. */
+  #isEndgame(now: number): boolean {
+    if (!this.#picker.isExhausted) this.#exhaustedAt = undefined;
+    else this.#exhaustedAt ??= now;
+    return this.#exhaustedAt !== undefined && now - this.#exhaustedAt >= this.#settings.endgameAfterMs;
   }
 
   /** Endgame: peers of this group are idle while another group fetches the last pieces; it gets a copy of one of them. */
@@ -108,15 +123,20 @@ export class Transfer {
     const section = this.#sections[group]!;
     const shared = this.#ledger.share(group, (piece) => section.canGive(piece) && !this.#failures.has(piece));
     if (shared === undefined) return;
-    const buffer = budget.take(geometry.lengthOf(shared.piece));
-    if (buffer !== undefined) send(shared.holder, { type: 'share', torrent, lease: shared.lease, buffer });
+    const { lease, holder, piece } = shared;
+    const buffer = budget.take(geometry.lengthOf(piece));
+    if (buffer === undefined) return;
+    this.#copies.set(lease, { holder, piece, group });
+    send(holder, { type: 'share', torrent, lease, buffer });
   }
 
   /** A copy has come: it is leased to the group it is for, if the piece is still being fetched. The first verified one wins. */
   onShared({ lease, buffer, present }: Shared): void {
-    const request = this.#ledger.sharedWith(lease);
-    if (request === undefined || present === undefined || this.#stopped) return this.#free(buffer);
-    const { group, piece } = request;
+    const copy = this.#copies.get(lease);
+    this.#copies.delete(lease);
+    const isWanted = copy !== undefined && this.#picker.stateOf(copy.piece) === PieceState.fetching;
+    if (!isWanted || present === undefined || this.#stopped) return this.#free(buffer);
+    const { group, piece } = copy;
     this.#outbox[group]!.push({ lease: this.#ledger.grant(group, piece), piece, buffer, present });
     this.flush();
   }
@@ -178,6 +198,11 @@ export class Transfer {
   /** The buffers a dead group held are gone; its pieces are missing again. */
   onGroupDeath(group: number): void {
     this.#sections[group]!.reset();
+    for (const [lease, { holder, piece }] of this.#copies) {
+      if (holder !== group) continue;
+      this.#copies.delete(lease);
+      this.#settings.budget.forget(this.#settings.geometry.lengthOf(piece));
+    }
     for (const piece of this.#ledger.forgetGroup(group)) {
       this.#settings.budget.forget(this.#settings.geometry.lengthOf(piece));
       if (this.#isOrphan(piece)) this.#picker.onLost(piece);

@@ -154,7 +154,7 @@ export class GroupTorrent implements SessionTorrent {
 
   grant(grants: readonly LeaseGrant[], now: number): void {
     const { gauge, geometry } = this.#ready;
-    gauge.onGrant(grants.length);
+    gauge.onGrant(grants.length, now);
     for (const grant of grants) this.leases.add(new PieceBuffer(grant, geometry, now));
     this.#fillAll();
     for (const { piece } of grants) {
@@ -260,6 +260,10 @@ export class GroupTorrent implements SessionTorrent {
     this.#wasted += bytes;
   }
 
+  onContested(winner: PeerSession, piece: PieceIndex, block: number): void {
+    for (const session of this.#sessions()) if (session !== winner) session.cancelBlock(piece, block);
+  }
+
   /** After the bytes of one read: one write for all new requests, one message for all finished pieces. */
   afterRead(connection: Connection, now: number): void {
     const { session } = connection;
@@ -292,6 +296,7 @@ export class GroupTorrent implements SessionTorrent {
     this.#returnIdle(now);
     this.#exchangePeers(now);
     this.#fillAll();
+    if (this.#ready.gauge.isStarved(now)) for (const session of this.#sessions()) session.contest(now);
     this.flush(now);
   }
 

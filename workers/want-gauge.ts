@@ -23,6 +23,7 @@ export class WantGauge {
   #leased = 0;
   #asked = { count: 0, leased: 0 };
   #askAgainAt = 0;
+  #grantedAt = 0;
   /** Bytes per ms. */
   #rate = 0;
   #markAt: number | undefined;
@@ -34,8 +35,14 @@ export class WantGauge {
     this.#options = options;
   }
 
-  onGrant(count: number): void {
+  onGrant(count: number, now: number): void {
     this.#leased += count;
+    this.#grantedAt = now;
+  }
+
+  /** Whether main has had nothing new for so long that what is leased should be asked of more than one peer. */
+  isStarved(now: number): boolean {
+    return now - this.#grantedAt >= this.#options.endgameAfterMs;
   }
 
   /** The byte counter the rate is read from starts again at 0. @param bytes where it stood */

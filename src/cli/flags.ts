@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf, SpateError } from '../errors.js';
 import { type Options, resolveOptions } from '../options.js';
 import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.js';
+import type { EncryptionMode } from '../protocol/mse.js';
 import type { SessionSettings } from '../session.js';
 import type { ColorChoice } from './output.js';
 import { parseDuration, parseSizeLimit } from './units.js';
@@ -22,6 +23,7 @@ export interface NetworkFlags extends OutputFlags {
   readonly bind?: string;
   /** Bytes. */
   readonly memory?: number;
+  readonly encryption?: EncryptionMode;
   /** Milliseconds; 0 waits for ever. */
   readonly peerTimeout?: number;
   /** Milliseconds; 0 waits for ever. */
@@ -50,6 +52,12 @@ export function addNetworkFlags(command: Command): Command {
     .option('--tracker <url>', 'announce to this tracker too; repeatable', checked(collected(parseTracker)))
     .option('--port <n>', 'listen on this TCP port (default: a free one)', checked(parseInteger(0, 65_535)))
     .option('--bind <addr>', 'listen on and connect from this IP address (default: all)', checked(parseIp))
+    .addOption(
+      new Option(
+        '--encryption <mode>',
+        'prefer: encrypt when plaintext is refused; require: always; off: never (default: prefer)',
+      ).choices(['prefer', 'require', 'off']),
+    )
     .option('--workers <n>', 'worker threads (default: one per core)', checked(parseInteger(1, MAX_WORKERS)))
     .option('--memory <size>', 'cap of buffered payload (default: 256MiB)', checked(parseMemory));
 }
@@ -70,11 +78,12 @@ export function addPatienceFlags(command: Command): Command {
 
 /** The session that the flags ask for. */
 export function sessionSettings(flags: NetworkFlags): SessionSettings {
-  const { workers, port, bind, memory, peerTimeout, stallTimeout } = flags;
+  const { workers, port, bind, encryption, memory, peerTimeout, stallTimeout } = flags;
   return {
     ...(workers !== undefined && { workers }),
     ...(port !== undefined && { port }),
     ...(bind !== undefined && { bind }),
+    ...(encryption !== undefined && { encryption }),
     options: {
       ...(memory !== undefined && { memoryBytes: memory }),
       ...(peerTimeout !== undefined && { peerTimeoutMs: peerTimeout }),

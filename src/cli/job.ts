@@ -1,7 +1,7 @@
 /** One torrent of a command, from its name on the command line to how it ended. Knows what to tell the user, not when to exit. */
 import { join, resolve } from 'node:path';
 import { messageOf, SpateError } from '../errors.js';
-import { addressKey, formatAddress } from '../protocol/address.js';
+import { formatAddress } from '../protocol/address.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import type { Download, DownloadEvent, DownloadSettings, DownloadStats, Session } from '../session.js';
 import type { Output } from './output.js';
@@ -186,8 +186,10 @@ export class Job {
         this.#onAnnounced();
         return this.#onTracker(event.status);
       case 'peer': {
-        if (event.what === 'connected') this.#peers.add(addressKey(event.address));
-        const id = event.peerId === undefined ? '' : ` (${Buffer.from(event.peerId).toString('latin1')})`;
+        const peerId = Buffer.from(event.peerId ?? []).toString('latin1');
+        // By peer id: who connects to us and is connected to at once has two addresses.
+        if (event.what === 'connected') this.#peers.add(peerId);
+        const id = peerId === '' ? '' : ` (${peerId})`;
         return this.#output.detail(`${this.name}: peer ${formatAddress(event.address)}${id}: ${event.what}`);
       }
       case 'warning':

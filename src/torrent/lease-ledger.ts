@@ -7,8 +7,8 @@ import type { PieceIndex } from './geometry.js';
 interface OpenLease {
   readonly group: number;
   readonly piece: PieceIndex;
-  /** The group that a copy is being made for, or was. */
-  sharedWith: number | undefined;
+  /** Whether a copy of it was asked for. */
+  shared: boolean;
 }
 
 export class LeaseLedger {
@@ -33,7 +33,7 @@ export class LeaseLedger {
   /** Records a lease and returns its number, > 0. */
   grant(group: number, piece: PieceIndex): number {
     this.#last++;
-    this.#open.set(this.#last, { group, piece, sharedWith: undefined });
+    this.#open.set(this.#last, { group, piece, shared: false });
     this.#count(piece, 1);
     this.#granted[group]!++;
     return this.#last;
@@ -60,18 +60,12 @@ export class LeaseLedger {
     canGive: (piece: PieceIndex) => boolean,
   ): { readonly lease: number; readonly holder: number; readonly piece: PieceIndex } | undefined {
     for (const [lease, held] of this.#open) {
-      if (held.group === group || held.sharedWith !== undefined || this.#copies.get(held.piece) !== 1) continue;
+      if (held.group === group || held.shared || this.#copies.get(held.piece) !== 1) continue;
       if (!canGive(held.piece)) continue;
-      held.sharedWith = group;
+      held.shared = true;
       return { lease, holder: held.group, piece: held.piece };
     }
     return undefined;
-  }
-
-  /** @returns for which group a copy of the lease was asked, while the lease is out */
-  sharedWith(lease: number): { readonly group: number; readonly piece: PieceIndex } | undefined {
-    const held = this.#open.get(lease);
-    return held?.sharedWith === undefined ? undefined : { group: held.sharedWith, piece: held.piece };
   }
 
   /** A lease came home. @returns whether it was out */

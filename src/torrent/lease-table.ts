@@ -68,10 +68,29 @@ export class LeaseTable {
     return assigned;
   }
 
-  /** Whether the peer could be asked for something in the leases held. */
-  offers(has: Bitfield): boolean {
-    for (const lease of this.#open.values()) if (has.has(lease.piece)) return true;
-    return false;
+  /**
+   * Endgame: names up to `room` blocks of pieces in `has` that other peers owe, oldest lease first, as asked of this one too.
+   * @param owes whether this peer owes a block already: none is asked for twice
+   * @returns how many
+   */
+  contest(
+    peer: number,
+    has: Bitfield,
+    room: number,
+    owes: (piece: PieceIndex, block: number) => boolean,
+    each: (piece: PieceIndex, block: number) => void,
+  ): number {
+    let contested = 0;
+    for (const lease of this.#leases.values()) {
+      if (!has.has(lease.piece)) continue;
+      for (let block = 0; block < lease.blockCount && contested < room; block++) {
+        if (owes(lease.piece, block) || !lease.contest(block, peer)) continue;
+        each(lease.piece, block);
+        contested++;
+      }
+      if (contested === room) break;
+    }
+    return contested;
   }
 
   /** A requested block will not come from the peer that was asked. */

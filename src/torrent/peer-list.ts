@@ -259,6 +259,13 @@ export class PeerList {
     else if (!hopeless && this.#entries.size >= MAX_ADDRESSES) this.#forget(entry);
     entry.dialAt = now + Math.min(this.#reconnectMs * 2 ** entry.failures, MAX_BACKOFF_MS);
     if (!useful) entry.failures++;
+    this.#toTheEnd(entry);
+  }
+
+  /** Addresses never tried are dialled before those that failed. */
+  #toTheEnd(entry: Entry): void {
+    const key = addressKey(entry.address);
+    if (this.#entries.delete(key)) this.#entries.set(key, entry);
   }
 
   #forget(entry: Entry): void {

@@ -70,6 +70,8 @@ export interface SessionTorrent {
   /** A block of a lease is in place. */
   onBlock(lease: PieceBuffer, bytes: number): void;
   onWaste(bytes: number): void;
+  /** Endgame: a block that others owe too has come from this peer. */
+  onContested(session: PeerSession, piece: PieceIndex, block: number): void;
 }
 
 /** Allowed fast pieces remembered; BEP 6 suggests 10. */
@@ -204,7 +206,7 @@ export class PeerSession implements WireSink {
     const window = this.pipeline.window;
     if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
     const room = window - outstanding;
-    const { leases, geometry } = this.#torrent;
+    const { leases } = this.#torrent;
     const assigned = leases.assign(this.peer, askable, room, (piece, block) => this.requests.push(piece, block));
     this.shortage = room - assigned;
     if (assigned === 0) return;
@@ -213,10 +215,34 @@ export class PeerSession implements WireSink {
       if (this.#answeredAt !== now) this.pipeline.onIdleEnd(now);
       this.#answeredAt = now;
     }
-    const bytes = Buffer.allocUnsafe(assigned * REQUEST_LENGTH);
+    this.#sendLast(assigned);
+  }
+
+  /** Endgame: a peer with nothing to do is asked for what others owe; the slower ones get a CANCEL (BEP 3). */
+  contest(now: number): void {
+    const askable = this.askable;
+    const room = this.pipeline.window - this.requests.size;
+    if (askable === undefined || this.shortage === 0 || room <= 0 || this.pipeline.snubbed || now < this.#restUntil)
+      return;
+    const { requests } = this;
+    const contested = this.#torrent.leases.contest(
+      this.peer,
+      askable,
+      room,
+      (piece, block) => requests.has(piece, block),
+      (piece, block) => requests.push(piece, block),
+    );
+    if (contested > 0 && requests.size === contested) this.#answeredAt = now;
+    this.#sendLast(contested);
+  }
+
+  /** Asks for the blocks that were put in the queue last. */
+  #sendLast(count: number): void {
+    if (count === 0) return;
+    const bytes = Buffer.allocUnsafe(count * REQUEST_LENGTH);
     let at = 0;
-    this.requests.forLast(assigned, (piece, block) => {
-      writeRequest(bytes, at, piece, block * BLOCK_LENGTH, geometry.blockLengthOf(piece, block));
+    this.requests.forLast(count, (piece, block) => {
+      writeRequest(bytes, at, piece, block * BLOCK_LENGTH, this.#torrent.geometry.blockLengthOf(piece, block));
       at += REQUEST_LENGTH;
     });
     this.#link.send(bytes);
@@ -234,6 +260,14 @@ export class PeerSession implements WireSink {
     this.pipeline.onSnub();
     this.requests.release(this.#release);
     this.#releaseBlock();
+  }
+
+  /** The block has come from elsewhere. */
+  cancelBlock(piece: PieceIndex, block: number): void {
+    if (this.requests.take(piece, block) !== Match.live) return;
+    const bytes = new Uint8Array(REQUEST_LENGTH);
+    writeCancel(bytes, 0, piece, block * BLOCK_LENGTH, this.#torrent.geometry.blockLengthOf(piece, block));
+    this.#link.send(bytes);
   }
 
   /** The piece has come from elsewhere: takes back the requests for its blocks. Those that come all the same are waste. */
@@ -424,7 +458,9 @@ export class PeerSession implements WireSink {
     if (lease === undefined) return this.#torrent.onWaste(this.#length);
     this.downloaded += this.#length;
     this.recent += this.#length;
+    const isContested = lease.isContested(this.#block);
     this.#torrent.leases.complete(lease, this.#block, this.peer, this.#now);
+    if (isContested) this.#torrent.onContested(this, lease.piece, this.#block);
     this.#torrent.onBlock(lease, this.#length);
   }
 

@@ -106,13 +106,15 @@ export class Picker {
   }
 
   /**
-   * Up to `count` pieces for a group to fetch, marked as fetching; fewer when there is nothing else its peers can give.
+   * Up to `most` pieces for a group to fetch, marked as fetching; fewer when there is nothing else its peers can give.
    * @param now ms
+   * @param fresh how many of them may be other than partial: those need a new buffer
    */
-  pick(group: number, source: Source, count: number, now: number): PieceIndex[] {
+  pick(group: number, source: Source, most: number, now: number, fresh: number = most): PieceIndex[] {
     this.#sortWhenStale(now);
     const picked: PieceIndex[] = [];
-    this.#takeReturned(PieceState.partial, source, count, picked);
+    this.#takeReturned(PieceState.partial, source, most, picked);
+    const count = Math.min(most, picked.length + fresh);
     this.#takeReturned(PieceState.missing, source, count, picked);
     const passed = this.#cursors[group]!;
     this.#walk(group, passed, this.#order.length, source, count, picked);

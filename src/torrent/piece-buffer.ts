@@ -8,6 +8,9 @@ import type { Geometry, PieceIndex } from './geometry.js';
 
 const Block = { missing: 0, requested: 1, present: 2 } as const;
 
+/** Peers that one block is asked of at the same time (BEP 3 asks all; the fastest few are enough). */
+const MAX_ASKERS = 3;
+
 export class PieceBuffer {
   readonly lease: number;
   readonly piece: PieceIndex;
@@ -23,6 +26,8 @@ export class PieceBuffer {
   /** When a block last arrived, or the lease did; ms. */
   progressAt: number;
   readonly #states: Uint8Array;
+  /** Peers that owe each block: more than one only in the endgame. */
+  readonly #askers: Uint8Array;
   /** The peer that gives or gave each block, by connection number; 0 for blocks that came with the lease. */
   readonly #givers: Uint32Array;
   #missing: number;
@@ -47,6 +52,7 @@ export class PieceBuffer {
     this.exclusive = exclusive === true;
     this.progressAt = now;
     this.#states = new Uint8Array(this.blockCount);
+    this.#askers = new Uint8Array(this.blockCount);
     this.#givers = new Uint32Array(this.blockCount);
     this.#missing = this.blockCount;
     present?.forEach((here, block) => {
@@ -81,13 +87,14 @@ export class PieceBuffer {
     this.#owner = peer;
     while (this.#states[this.#cursor] !== Block.missing) this.#cursor++;
     this.#states[this.#cursor] = Block.requested;
+    this.#askers[this.#cursor] = 1;
     this.#missing--;
     return this.#cursor++;
   }
 
   /** A requested block will not come: it is missing again. @returns false when it was not requested */
   release(block: number): boolean {
-    if (this.#states[block] !== Block.requested) return false;
+    if (this.#states[block] !== Block.requested || --this.#askers[block]! > 0) return false;
     if (this.exclusive) {
       this.#restart();
       return true;
@@ -103,8 +110,22 @@ export class PieceBuffer {
     if (this.#states[block] !== Block.missing || !this.admits(peer)) return false;
     this.#owner = peer;
     this.#states[block] = Block.requested;
+    this.#askers[block] = 1;
     this.#missing--;
     return true;
+  }
+
+  /** Endgame: marks a block that others owe as asked of one more peer. @returns whether it is owed by so few that it may be */
+  contest(block: number, peer: number): boolean {
+    if (this.#states[block] !== Block.requested || !this.admits(peer)) return false;
+    if (this.#askers[block]! >= MAX_ASKERS) return false;
+    this.#askers[block]!++;
+    return true;
+  }
+
+  /** Whether more than one peer owes a block. */
+  isContested(block: number): boolean {
+    return this.#askers[block]! > 1;
   }
 
   /** Whether a block that arrives now is of use. */
@@ -130,6 +151,7 @@ export class PieceBuffer {
     if (this.#states[block] === Block.present) return;
     if (this.#states[block] === Block.missing) this.#missing--;
     this.#states[block] = Block.present;
+    this.#askers[block] = 0;
     this.#givers[block] = peer;
     this.#present++;
     this.progressAt = now;
@@ -158,6 +180,7 @@ export class PieceBuffer {
 
   #restart(): void {
     this.#states.fill(Block.missing);
+    this.#askers.fill(0);
     this.#givers.fill(0);
     this.#missing = this.blockCount;
     this.#present = 0;

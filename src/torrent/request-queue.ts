@@ -48,6 +48,17 @@ export class RequestQueue {
     this.#live++;
   }
 
+  /** Whether a block was asked for and has not been answered. */
+  has(piece: number, block: number): boolean {
+    const mask = this.#states.length - 1;
+    for (let position = this.#head; position < this.#tail; position++) {
+      const slot = position & mask;
+      if (this.#states[slot] !== Slot.empty && this.#pieces[slot] === piece && this.#blocks[slot] === block)
+        return true;
+    }
+    return false;
+  }
+
   /** Removes the request of a block that is arriving and tells what it was. */
   take(piece: number, block: number): Match {
     const mask = this.#states.length - 1;

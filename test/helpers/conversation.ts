@@ -114,6 +114,10 @@ export class FakeTorrent implements SessionTorrent {
   onWaste(bytes: number): void {
     this.waste += bytes;
   }
+
+  onContested(session: PeerSession, piece: PieceIndex, block: number): void {
+    this.events.push(`peer ${session.peer}: won block ${block} of piece ${piece}`);
+  }
 }
 
 export const PLAIN: Features = { fast: false, extended: false };

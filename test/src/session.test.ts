@@ -3,7 +3,18 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DownloadEvent } from '../../src/api.js';
 import { Session } from '../../src/session.js';
-import { block, handshakeOf, message, RawPeer, request, ScriptedPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
+import {
+  bitfield,
+  block,
+  fullBitfield,
+  handshakeOf,
+  message,
+  RawPeer,
+  request,
+  ScriptedPeer,
+  ScriptedSeed,
+  UNCHOKE,
+} from '../helpers/scripted-peer.js';
 import { atEnd, emptyFolder, ending, openSession } from '../helpers/session-harness.js';
 import { type SmallTorrent, smallTorrent } from '../helpers/small-torrent.js';
 
@@ -80,6 +91,58 @@ describe('a download', () => {
     const seed = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }));
     const [session, out] = [await openSession(), await emptyFolder()];
     await session.add(torrent.bytes, { out, peers: at(quitter.port, seed.port) }).done;
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+  });
+
+  it('has the last pieces fetched by another group when the one that holds them is stuck', async () => {
+    const stuck = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+    const session = await openSession({ endgameAfterMs: 50 });
+    const out = await emptyFolder();
+    const download = session.add(torrent.bytes, { out, peers: at(stuck.port) });
+    while (stuck.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const seed = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }));
+    const helper = await RawPeer.dial(session.port);
+    atEnd(async () => helper.socket.destroy());
+    // An incoming peer is the door's; the stuck one was dialled by whichever group.
+    helper.send(handshakeOf(torrent.infohash, '-XX0001-the-other-1-'), bitfield(fullBitfield(41)), UNCHOKE);
+    await helper.bytes(68);
+    const serving = (async () => {
+      for (;;) {
+        const { body } = await helper.nextOf(6);
+        const [piece, begin, length] = [body.readUInt32BE(0), body.readUInt32BE(4), body.readUInt32BE(8)];
+        helper.send(seed.blockOf(piece, begin, length));
+      }
+    })().catch(() => {});
+    await download.done;
+    helper.socket.destroy();
+    await serving;
+    expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
+  });
+
+  it('does not starve on unfinished pieces when the budget is spent', async () => {
+    let quits = 0;
+    const quitters = await Promise.all(
+      [1, 2, 3].map((n) => {
+        const quitter: Promise<ScriptedSeed> = ScriptedSeed.listen(torrent, {
+          peerId: `-XX0001-quitter-${n}---`,
+          answer: (piece, begin, length, peer) => {
+            if (begin > 0) {
+              quits++;
+              peer.socket.destroy();
+              return undefined;
+            }
+            const at = piece * torrent.pieceLength;
+            return block(piece, begin, torrent.payload.subarray(at, at + length));
+          },
+        });
+        return ending(quitter);
+      }),
+    );
+    const seed = await ending(ScriptedSeed.listen(torrent));
+    const [session, out] = [await openSession({ memoryBytes: 1_048_576, reconnectMs: 10 }), await emptyFolder()];
+    const download = session.add(torrent.bytes, { out, peers: at(...quitters.map(({ port }) => port), seed.port) });
+    await download.done;
+    expect(quits).toBeGreaterThan(0);
     expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
   });
 

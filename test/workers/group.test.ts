@@ -127,6 +127,52 @@ describe('a group that downloads', () => {
     expect(silent.requests.length).toBeGreaterThan(0);
   });
 
+  it('asks an idle peer for what a slow one owes when nothing new comes, and cancels there', async () => {
+    const group = start({ endgameAfterMs: 30 });
+    group.add(torrent);
+    const cancelled: number[] = [];
+    const slow = await scripted(async (peer) => {
+      await peer.bytes(68);
+      peer.send(raw.handshakeOf(torrent.infohash), raw.bitfield(raw.fullBitfield(5)), raw.UNCHOKE);
+      for (;;) cancelled.push((await peer.nextOf(8)).body.readUInt32BE(4));
+    });
+    group.connect(slow.port);
+    await group.next('connected');
+    group.lease(torrent, [0]);
+    const seed = await seedOf(torrent, { peerId: '-XX0001-another-one-' });
+    group.connect(seed.port);
+    const [verified] = (await group.next('verified')).leases;
+    expect(Buffer.from(verified!.buffer)).toEqual(pieceOf(0));
+    while (cancelled.length < 3) await new Promise((resolve) => setImmediate(resolve));
+    expect(cancelled).toEqual([0, BLOCK, 2 * BLOCK]);
+  });
+
+  it('copies a lease for another group and goes on with it', async () => {
+    const group = start();
+    group.add(torrent);
+    let answering = true;
+    const seed = await seedOf(torrent, {
+      answer: (piece, begin, length) => {
+        if (begin > 0) answering = false;
+        return answering ? seed.blockOf(piece, begin, length) : undefined;
+      },
+    });
+    group.connect(seed.port);
+    await group.next('connected');
+    const [lease] = group.lease(torrent, [1]);
+    for (let downloaded = 0; downloaded < BLOCK; ) {
+      for (const stats of (await group.next('stats')).torrents) downloaded += stats.downloaded;
+    }
+    group.send({ type: 'share', torrent: 1, lease: lease!, buffer: new ArrayBuffer(torrent.pieceLength) });
+    const { present = [], buffer } = await group.next('shared');
+    expect([...present]).toEqual([1, 0, 0]);
+    expect(Buffer.from(buffer, 0, BLOCK)).toEqual(pieceOf(1).subarray(0, BLOCK));
+    group.send({ type: 'share', torrent: 1, lease: 4711, buffer });
+    expect((await group.next('shared')).present).toBeUndefined();
+    group.send({ type: 'recall', torrent: 1, lease: lease! });
+    expect(await group.next('returned')).toMatchObject({ lease, piece: 1 });
+  });
+
   it('drops outstanding requests on a choke and repeats them after the unchoke', async () => {
     const group = start();
     group.add(torrent);

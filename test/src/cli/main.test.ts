@@ -54,7 +54,7 @@ test.each([
   [['x', '--port', '65536'], 'is invalid: expected a number from 0 to 65535'],
   [['x', '--bind', 'localhost'], 'is invalid: expected an IP address of this machine'],
   [['x', '--memory', 'lots'], 'is invalid: expected a size such as 256MiB'],
-  [['x', '--memory', '1K'], 'is invalid: memoryBytes must be 1048576 to '],
+  [['x', '--memory', '1K'], 'is invalid: memoryBytes must be a whole number, 1048576 to '],
   [['x', '--peer-timeout', 'soon'], 'is invalid: expected a duration such as 30s'],
   [['x', '--color', 'blue'], 'is invalid: Allowed choices are auto, always, never'],
 ])('%j is a usage error: one line on stderr, exit code 2', async (args, expected) => {

@@ -8,7 +8,7 @@ const TERMINAL = { isTTY: true, columns: 20, rows: 5 };
 test('an error is one line, with control characters written out and no stack', () => {
   const { streams, stdout, stderr } = fakeStreams();
   new Output({}, streams).error(new SpateError('LOCAL_IO', 'cannot write\n/x\x1b[2J'), 'a\tname');
-  expect(stderr()).toBe('spate: a\\x09name: cannot write\\x0a/x\\x1b[2J\n');
+  expect(stderr()).toBe('spate: a\\x09name: cannot write /x\\x1b[2J\n');
   expect(stdout()).toBe('');
 });
 

@@ -62,14 +62,31 @@ describe('LeaseTable', () => {
     expect(assign(table, Bitfield.full(PIECES), 9)).toEqual(['3/2', '0/1', '1/1', '1/2']);
   });
 
-  it('knows whether a peer could be asked for anything', () => {
+  it('asks one more peer, up to three, for what others owe, and none twice', () => {
     const table = new LeaseTable();
-    table.add(leaseOf(1, 2));
-    expect([table.offers(bitfield(2)), table.offers(bitfield(1))]).toEqual([true, false]);
-    assign(table, bitfield(2), 9);
-    expect(table.offers(bitfield(2))).toBe(false);
-    table.release(at(2), 0);
-    expect(table.offers(bitfield(2))).toBe(true);
+    const first = leaseOf(1, 0);
+    table.add(first);
+    assign(table, Bitfield.full(PIECES), 2);
+    const contest = (peer: number, owed: readonly number[] = [], room = 9): string[] => {
+      const asked: string[] = [];
+      const owes = (_piece: number, block: number): boolean => owed.includes(block);
+      table.contest(peer, Bitfield.full(PIECES), room, owes, (piece, block) => asked.push(`${piece}/${block}`));
+      return asked;
+    };
+    // The third block is missing: it is to be asked for, not contested.
+    expect(contest(2, [], 1)).toEqual(['0/0']);
+    expect(contest(2, [0])).toEqual(['0/1']);
+    expect(contest(3)).toEqual(['0/0', '0/1']);
+    expect(contest(4)).toEqual([]);
+    expect([first.isContested(0), first.isContested(2)]).toEqual([true, false]);
+    // Who gives up leaves the block with the others.
+    table.release(at(0), 0);
+    table.release(at(0), 0);
+    expect([first.isContested(0), first.missing]).toEqual([false, 1]);
+    table.release(at(0), 0);
+    expect(first.missing).toBe(2);
+    table.complete(first, 1, 3, 0);
+    expect(first.isContested(1)).toBe(false);
   });
 
   it('hands out only the missing blocks of a lease that came with some', () => {

@@ -300,7 +300,7 @@ describe('the death of a group', () => {
     world.now = 1_000;
     expect(world.list.onGroupDeath(0, world.now)).toEqual([]);
     expect([world.list.connected, world.list.dialling, world.list.load(0)]).toEqual([1, 0, 0]);
-    expect([world.dial(1), world.dial(1), world.dial(1)]).toEqual(['192.0.2.0:2', '192.0.2.0:4', undefined]);
+    expect([world.dial(1), world.dial(1), world.dial(1)]).toEqual(['192.0.2.0:4', '192.0.2.0:2', undefined]);
     expect(world.list.load(1)).toBe(3);
   });
 
