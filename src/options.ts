@@ -136,7 +136,20 @@ const TUNABLES = {
   },
 
   // Uploads
-  uploadSlots: { default: 8, min: 0, max: 10_000, unit: 'count', why: 'interested peers unchoked per torrent' },
+  uploadSlots: {
+    default: 8,
+    min: 0,
+    max: 10_000,
+    unit: 'count',
+    why: 'interested peers unchoked per torrent and group',
+  },
+  chokeRoundMs: {
+    default: 10_000,
+    min: 10,
+    max: 600_000,
+    unit: 'ms',
+    why: 'how often the choker decides anew; 10 s is de facto, shorter makes TCP start over and over',
+  },
   uploadQueue: {
     default: 2000,
     min: 1,

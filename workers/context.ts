@@ -17,6 +17,8 @@ export interface GroupContext {
   readonly openFiles: OpenFiles;
   /** Monotonic, ms. */
   now(): number;
+  /** Uniform in [0, 1). */
+  random(): number;
   /** A connection number, never reused in this group. */
   nextPeer(): number;
   /** Sends one message to main. */

@@ -14,6 +14,7 @@ import { LeaseTable } from '../src/torrent/lease-table.js';
 import type { PeerSession, SessionTorrent } from '../src/torrent/peer-session.js';
 import { PieceBuffer } from '../src/torrent/piece-buffer.js';
 import { type GroupSection, SharedMemory } from '../src/torrent/shared-memory.js';
+import { Choking } from './choking.js';
 import type { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
 import { hashPiece } from './hash.js';
@@ -48,6 +49,7 @@ export class GroupTorrent implements SessionTorrent {
   readonly #context: GroupContext;
   /** Every connection, in handshake or established. */
   readonly #connections = new Set<Connection>();
+  readonly #choking: Choking;
   #content: Content | undefined;
   /** Completed in this read callback; posted together. */
   #verified: VerifiedLease[] = [];
@@ -66,6 +68,7 @@ export class GroupTorrent implements SessionTorrent {
     this.infohash = infohash;
     this.peerId = peerId;
     this.port = port;
+    this.#choking = new Choking(context.options, context.random);
   }
 
   /** Whether connections can be established: the metainfo is known and the torrent not on its way out. */
@@ -144,7 +147,7 @@ export class GroupTorrent implements SessionTorrent {
     if (session !== undefined) {
       const { downloaded, uploaded } = session;
       this.#count(session.has, -1, session.isSeed);
-      this.#assignSlots();
+      if (this.#removed === undefined) this.#onChokeChange();
       this.#context.post({ type: 'disconnected', torrent: this.key, peer, reason, downloaded, uploaded });
       if (this.#removed === undefined) this.#fillAll();
     } else if (!incoming) {
@@ -221,8 +224,9 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   onPeerInterest(session: PeerSession): void {
+    // What it asked for before is not wanted any more.
     if (!session.peerInterested) session.uploads.choke();
-    this.#assignSlots();
+    this.#onChokeChange();
   }
 
   extendedHandshakeFor(host: string): OurHandshake {
@@ -295,6 +299,7 @@ export class GroupTorrent implements SessionTorrent {
     if (!this.isReady) return;
     this.#returnIdle(now);
     this.#exchangePeers(now);
+    this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
     if (this.#ready.gauge.isStarved(now)) for (const session of this.#sessions()) session.contest(now);
     this.flush(now);
@@ -332,6 +337,10 @@ export class GroupTorrent implements SessionTorrent {
     const last = this.stats();
     if (last !== undefined) this.#context.post({ type: 'stats', torrents: [last] });
     this.#context.post({ type: 'removed', torrent: this.key });
+  }
+
+  #onChokeChange(): void {
+    this.#choking.onChange([...this.#sessions()], this.needs.count === 0, this.#context.now());
   }
 
   *#sessions(): IterableIterator<PeerSession> {
@@ -418,18 +427,6 @@ export class GroupTorrent implements SessionTorrent {
     }
     for (const piece of has) section.availability[piece]! += by;
     section.touch();
-  }
-
-  /** The first interested peers are unchoked, as many as there are slots; who is left over gets the next free one. */
-  #assignSlots(): void {
-    let free = this.#context.options.uploadSlots;
-    for (const session of this.#sessions()) if (!session.uploads.amChoking) free--;
-    for (const session of this.#sessions()) {
-      if (free <= 0) return;
-      if (!session.peerInterested || !session.uploads.amChoking) continue;
-      session.uploads.unchoke();
-      free--;
-    }
   }
 
   #onSent(session: PeerSession, bytes: number): void {

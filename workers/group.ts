@@ -70,6 +70,10 @@ class Group implements GroupContext {
     return performance.now();
   }
 
+  random(): number {
+    return Math.random();
+  }
+
   nextPeer(): number {
     return ++this.#peers;
   }

@@ -83,6 +83,8 @@ const TOP_UP_BELOW = 0.75;
 export class PeerSession implements WireSink {
   /** The connection's number, > 0. */
   readonly peer: number;
+  /** ms */
+  readonly connectedAt: number;
   readonly requests = new RequestQueue();
   readonly pipeline: Pipeline;
   readonly uploads: UploadSide;
@@ -133,6 +135,7 @@ export class PeerSession implements WireSink {
     this.#torrent = torrent;
     this.#link = link;
     this.#options = options;
+    this.connectedAt = now;
     this.#now = now;
     this.#answeredAt = now;
     this.#has = new Bitfield(torrent.geometry.pieceCount);
