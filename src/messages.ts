@@ -110,7 +110,18 @@ export type ToGroup =
   | { readonly type: 'have'; readonly torrent: number; readonly pieces: readonly PieceIndex[] }
   /** The answer to `incoming` when there is no such torrent; `addTorrent` is the answer when there is. */
   | { readonly type: 'refuse'; readonly infohash: Uint8Array }
+  /** The group's share of the session's rate limits, bytes per second, 0 for none. */
+  | { readonly type: 'limits'; readonly down: number; readonly up: number }
   | { readonly type: 'stop' };
+
+/** How a group uses its share of a rate limit. */
+export interface GroupLoad {
+  /** Peers that could use it. */
+  readonly peers: number;
+  readonly bytesPerSecond: number;
+  /** Part of the time, 0 to 1, in which the share held them back. */
+  readonly waiting: number;
+}
 
 /** Bytes since the torrent's last `stats` message, and what is there now. */
 export interface TorrentStats {
@@ -201,6 +212,8 @@ export type FromGroup =
   | { readonly type: 'removed'; readonly torrent: number }
   /** Reading for an upload failed. */
   | { readonly type: 'readFailed'; readonly torrent: number; readonly message: string }
+  /** Once a second, when there are limits. */
+  | { readonly type: 'load'; readonly down: GroupLoad; readonly up: GroupLoad }
   | { readonly type: 'stats'; readonly torrents: readonly TorrentStats[] };
 
 /** What `post` needs of a `MessagePort`. */

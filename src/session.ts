@@ -20,6 +20,7 @@ import { canonicalIp, familyOf } from './protocol/address.js';
 import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { type EncryptionMode, skeyHash } from './protocol/mse.js';
 import { createPeerId } from './protocol/peer-id.js';
+import { RateSplit } from './rate-split.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
 import { VERSION } from './version.js';
@@ -44,6 +45,9 @@ export interface SessionSettings {
    * nothing else, `off` never encrypts.
    */
   readonly encryption?: EncryptionMode;
+  /** Most bytes per second received and sent, all torrents together; 0 or absent for no limit. */
+  readonly maxDown?: number;
+  readonly maxUp?: number;
   /** Overrides of the engine's tunables, such as `memoryBytes`. */
   readonly options?: Partial<Options>;
   /** The compiled peer-group worker, when it is not beside this file. */
@@ -53,6 +57,8 @@ export interface SessionSettings {
 }
 
 const MAX_WORKERS = 64;
+/** How often the rate limits are split anew over the groups. */
+const SPLIT_EVERY_MS = 2_000;
 /** A torrent is spread over as many groups as can each hold this many of its pieces. */
 const PIECES_PER_GROUP = 3;
 
@@ -69,6 +75,7 @@ export class Session {
   readonly #http: HttpTrackers;
   readonly #udp: UdpTrackers;
   readonly #host: DownloadHost;
+  readonly #rates: RateSplit;
   readonly #timer: NodeJS.Timeout;
   readonly #downloads = new Map<number, Download>();
   readonly #byInfohash = new Map<string, Download>();
@@ -76,6 +83,7 @@ export class Session {
   readonly #wanting = new Set<Download>();
   #leasing = false;
   #dialling = false;
+  #splitAt = 0;
   #keys = 0;
   #port = 0;
   #listening: { resolve: (port: number) => void; reject: (error: SpateError) => void } | undefined;
@@ -111,6 +119,9 @@ export class Session {
         onFatal: (error) => this.#onFatal(error),
       },
     );
+    const limits = { down: settings.maxDown ?? 0, up: settings.maxUp ?? 0 };
+    this.#rates = new RateSplit(limits, workers, (group, message) => this.#send(group, message));
+    this.#rates.split();
     this.#timer = setInterval(() => this.#onTick(), this.#options.haveBatchMs);
   }
 
@@ -222,6 +233,8 @@ export class Session {
         return this.#listening?.resolve(message.port);
       case 'listenFailed':
         return this.#onListenFailed(message.message);
+      case 'load':
+        return this.#rates.onLoad(group, message.down, message.up);
       case 'incoming':
         return this.#onIncoming(group, message.infohash);
       case 'stats':
@@ -248,6 +261,7 @@ export class Session {
 
   #onDeath(group: number, _reason: string): void {
     if (group === DOOR && this.#port !== 0) this.#send(group, { type: 'listen', port: this.#port });
+    this.#rates.tell(group);
     for (const download of this.#downloads.values()) download.onGroupDeath(group);
     this.#scheduleDial();
   }
@@ -260,6 +274,10 @@ export class Session {
 
   #onTick(): void {
     const now = performance.now();
+    if (now >= this.#splitAt) {
+      this.#splitAt = now + SPLIT_EVERY_MS;
+      this.#rates.split();
+    }
     for (const download of this.#downloads.values()) download.onTick(now);
     // What a group's peers can give changes without a message.
     if (this.#wanting.size > 0) this.#lease();

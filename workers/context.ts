@@ -5,6 +5,7 @@ import type { EncryptionMode } from '../src/protocol/mse.js';
 import type { OpenFiles } from '../src/storage/open-files.js';
 import type { Connection } from './connection.js';
 import type { GroupTorrent } from './group-torrent.js';
+import type { Limit } from './limits.js';
 
 export interface GroupContext {
   readonly options: Options;
@@ -13,6 +14,9 @@ export interface GroupContext {
   /** Place of the group in the pool. */
   readonly group: number;
   readonly encryption: EncryptionMode;
+  /** The group's share of the session's rate limits. */
+  readonly down: Limit;
+  readonly up: Limit;
   /** Shared by the torrents of the thread. */
   readonly openFiles: OpenFiles;
   /** Monotonic, ms. */

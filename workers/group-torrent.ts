@@ -6,7 +6,7 @@ import type { DisconnectReason, LeaseGrant, ToGroup, TorrentStats, VerifiedLease
 import type { PeerAddress } from '../src/protocol/address.js';
 import type { OurHandshake } from '../src/protocol/extension.js';
 import { fastSet } from '../src/protocol/fast-set.js';
-import { encodeHaves } from '../src/protocol/wire.js';
+import { BLOCK_LENGTH, encodeHaves } from '../src/protocol/wire.js';
 import { FileStore } from '../src/storage/files.js';
 import { Bitfield } from '../src/torrent/bitfield.js';
 import { Geometry, type PieceIndex } from '../src/torrent/geometry.js';
@@ -121,7 +121,7 @@ export class GroupTorrent implements SessionTorrent {
       private: message.private,
       metadataSize: message.metadataSize,
       section,
-      uploader: new Uploader(store, geometry, options, {
+      uploader: new Uploader(store, geometry, this.#context, {
         onSent: (session, bytes) => this.#onSent(session, bytes),
         onFailed: (text) => this.#context.post({ type: 'readFailed', torrent: this.key, message: text }),
       }),
@@ -264,6 +264,14 @@ export class GroupTorrent implements SessionTorrent {
     this.#wasted += bytes;
   }
 
+  takeRequests(blocks: number, now: number): number {
+    return this.#context.down.takeBlocks(blocks, now);
+  }
+
+  returnRequests(blocks: number, now: number): void {
+    this.#context.down.giveBack(blocks * BLOCK_LENGTH, now);
+  }
+
   onContested(winner: PeerSession, piece: PieceIndex, block: number): void {
     for (const session of this.#sessions()) if (session !== winner) session.cancelBlock(piece, block);
   }
@@ -301,6 +309,8 @@ export class GroupTorrent implements SessionTorrent {
     this.#exchangePeers(now);
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
+    // Who waits for the rate limit is served with the tick.
+    if (this.#context.up.isLimited) for (const connection of this.#connections) connection.serve();
     if (this.#ready.gauge.isStarved(now)) for (const session of this.#sessions()) session.contest(now);
     this.flush(now);
   }

@@ -15,9 +15,12 @@ import { OpenFiles } from '../src/storage/open-files.js';
 import { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
 import { GroupTorrent } from './group-torrent.js';
+import { Limit } from './limits.js';
 
 /** Bytes read from a socket at once; all sockets of the thread share the buffer. */
 const SCRATCH_BYTES = 64 * 1024;
+
+const LOAD_EVERY_MS = 1_000;
 
 /** Runs until main says `stop` or closes the port. */
 export function runGroup(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }): Promise<void> {
@@ -38,6 +41,8 @@ class Group implements GroupContext {
   readonly client: string;
   readonly group: number;
   readonly encryption: EncryptionMode;
+  readonly down = new Limit();
+  readonly up = new Limit();
   readonly openFiles: OpenFiles;
   readonly #port: MessagePort;
   readonly #onStopped: () => void;
@@ -52,6 +57,7 @@ class Group implements GroupContext {
   #server: Server | undefined;
   #peers = 0;
   #drainAt = 0;
+  #loadAt = 0;
   #stopped = false;
 
   constructor(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }, onStopped: () => void) {
@@ -113,6 +119,9 @@ class Group implements GroupContext {
         return this.#torrents.get(message.torrent)?.onHave(message.pieces);
       case 'refuse':
         return this.#refuse(hex(message.infohash));
+      case 'limits':
+        this.down.set(message.down, now);
+        return this.up.set(message.up, now);
       case 'stop':
         return this.stop();
     }
@@ -238,6 +247,19 @@ class Group implements GroupContext {
     }
   }
 
+  #reportLoad(now: number): void {
+    if (!(this.down.isLimited || this.up.isLimited) || now < this.#loadAt) return;
+    this.#loadAt = now + LOAD_EVERY_MS;
+    let [giving, taking] = [0, 0];
+    for (const torrent of this.#torrents.values()) {
+      for (const { session } of torrent.connections) {
+        if (session?.askable !== undefined) giving++;
+        if (session?.uploads.amChoking === false) taking++;
+      }
+    }
+    this.post({ type: 'load', down: this.down.load(giving, now), up: this.up.load(taking, now) });
+  }
+
   #onTick(): void {
     const now = this.now();
     for (const connection of [...this.#strangers]) connection.onTick(now);
@@ -248,5 +270,6 @@ class Group implements GroupContext {
       if (changed !== undefined) stats.push(changed);
     }
     if (stats.length > 0) this.post({ type: 'stats', torrents: stats });
+    this.#reportLoad(now);
   }
 }

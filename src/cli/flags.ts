@@ -6,7 +6,7 @@ import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.j
 import type { EncryptionMode } from '../protocol/mse.js';
 import type { SessionSettings } from '../session.js';
 import type { ColorChoice } from './output.js';
-import { parseDuration, parseSizeLimit } from './units.js';
+import { parseDuration, parseRateLimit, parseSizeLimit } from './units.js';
 
 export interface OutputFlags {
   readonly quiet?: boolean;
@@ -24,6 +24,11 @@ export interface NetworkFlags extends OutputFlags {
   /** Bytes. */
   readonly memory?: number;
   readonly encryption?: EncryptionMode;
+  /** Bytes per second, 0 for no limit. */
+  readonly maxDown?: number;
+  readonly maxUp?: number;
+  /** `false` gives nothing to anybody. */
+  readonly upload?: boolean;
   /** Milliseconds; 0 waits for ever. */
   readonly peerTimeout?: number;
   /** Milliseconds; 0 waits for ever. */
@@ -52,6 +57,9 @@ export function addNetworkFlags(command: Command): Command {
     .option('--tracker <url>', 'announce to this tracker too; repeatable', checked(collected(parseTracker)))
     .option('--port <n>', 'listen on this TCP port (default: a free one)', checked(parseInteger(0, 65_535)))
     .option('--bind <addr>', 'listen on and connect from this IP address (default: all)', checked(parseIp))
+    .option('--max-down <rate>', 'receive at most this per second, such as 10MiB or 50Mbit', checked(parseRateLimit))
+    .option('--max-up <rate>', 'send at most this per second', checked(parseRateLimit))
+    .option('--no-upload', 'give nothing to other peers')
     .addOption(
       new Option(
         '--encryption <mode>',
@@ -78,19 +86,25 @@ export function addPatienceFlags(command: Command): Command {
 
 /** The session that the flags ask for. */
 export function sessionSettings(flags: NetworkFlags): SessionSettings {
-  const { workers, port, bind, encryption, memory, peerTimeout, stallTimeout } = flags;
+  const { workers, port, bind, encryption, maxDown, maxUp, upload, memory, peerTimeout, stallTimeout } = flags;
   return {
     ...(workers !== undefined && { workers }),
     ...(port !== undefined && { port }),
     ...(bind !== undefined && { bind }),
     ...(encryption !== undefined && { encryption }),
+    ...(maxDown !== undefined && { maxDown: finite(maxDown) }),
+    ...(maxUp !== undefined && { maxUp: finite(maxUp) }),
     options: {
       ...(memory !== undefined && { memoryBytes: memory }),
+      ...(upload === false && { uploadSlots: 0 }),
       ...(peerTimeout !== undefined && { peerTimeoutMs: peerTimeout }),
       ...(stallTimeout !== undefined && { stallTimeoutMs: stallTimeout }),
     },
   };
 }
+
+/** `none` as sessions say it. */
+const finite = (limit: number): number => (Number.isFinite(limit) ? limit : 0);
 
 /** For commander, which names the flag in front of the message. */
 function checked<T>(parse: (text: string, previous: T | undefined) => T) {

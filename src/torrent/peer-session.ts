@@ -70,6 +70,10 @@ export interface SessionTorrent {
   /** A block of a lease is in place. */
   onBlock(lease: PieceBuffer, bytes: number): void;
   onWaste(bytes: number): void;
+  /** @returns how many blocks may be requested under the rate limit, 0 to `blocks` */
+  takeRequests(blocks: number, now: number): number;
+  /** Blocks that were taken and not requested. */
+  returnRequests(blocks: number, now: number): void;
   /** Endgame: a block that others owe too has come from this peer. */
   onContested(session: PeerSession, piece: PieceIndex, block: number): void;
 }
@@ -208,10 +212,14 @@ export class PeerSession implements WireSink {
     const outstanding = this.requests.size;
     const window = this.pipeline.window;
     if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
-    const room = window - outstanding;
     const { leases } = this.#torrent;
-    const assigned = leases.assign(this.peer, askable, room, (piece, block) => this.requests.push(piece, block));
-    this.shortage = room - assigned;
+    const room = window - outstanding;
+    const possible = Math.min(room, leases.missingBlocks);
+    const allowed = this.#torrent.takeRequests(possible, now);
+    const assigned = leases.assign(this.peer, askable, allowed, (piece, block) => this.requests.push(piece, block));
+    this.#torrent.returnRequests(allowed - assigned, now);
+    // Who is held back by the rate limit lacks no work.
+    this.shortage = allowed < possible ? 0 : room - assigned;
     if (assigned === 0) return;
     if (outstanding === 0) {
       // A window that came whole with this very read has not been idle.

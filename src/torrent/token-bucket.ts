@@ -107,8 +107,12 @@ export class TokenBucket {
    * bytes already read. Negative for bytes that were taken and did not move.
    */
   charge(bytes: number, now: number): void {
-    for (let bucket: TokenBucket | undefined = this; bucket !== undefined; bucket = bucket.#parent) bucket.#fill(now);
-    this.#settle(bytes, bytes, now);
+    let child: TokenBucket | undefined;
+    for (let bucket: TokenBucket | undefined = this; bucket !== undefined; bucket = bucket.#parent) {
+      bucket.#fill(now);
+      bucket.#remove(bytes, child);
+      child = bucket;
+    }
   }
 
   /**
@@ -176,18 +180,22 @@ export class TokenBucket {
     let missing = wanted - granted;
     let child: TokenBucket | undefined;
     for (let bucket: TokenBucket | undefined = this; bucket !== undefined; bucket = bucket.#parent) {
-      if (bucket.#bytesPerMs > 0) bucket.#level = Math.min(bucket.#capacity, bucket.#level - granted);
-      if (child !== undefined && granted > 0) child.#onGranted(granted);
+      bucket.#remove(granted, child);
       const free = Math.max(0, Math.floor(bucket.#freeFor(child)));
       if (free < missing) {
         if (Number.isNaN(bucket.#shortSince)) bucket.#shortSince = now;
         if (child !== undefined) child.#join(missing);
         missing = free;
-      } else if (granted === wanted) {
+      } else if (granted > 0 && granted === wanted) {
         bucket.#onEnough(now);
       }
       child = bucket;
     }
+  }
+
+  #remove(bytes: number, child: TokenBucket | undefined): void {
+    if (this.#bytesPerMs > 0) this.#level = Math.min(this.#capacity, this.#level - bytes);
+    if (child !== undefined && bytes > 0) child.#onGranted(bytes);
   }
 
   #onEnough(now: number): void {

@@ -17,6 +17,11 @@ export class UploadQueue {
     return this.#requests.length;
   }
 
+  /** Bytes of the oldest request, 0 when there is none. */
+  get firstLength(): number {
+    return this.#requests[0]?.length ?? 0;
+  }
+
   push(request: UploadRequest): void {
     this.#requests.push(request);
   }

@@ -37,6 +37,8 @@ export class FakeTorrent implements SessionTorrent {
   /** What the sessions told, one line each. */
   events: string[] = [];
   waste = 0;
+  /** Blocks that the rate limit lets a peer be asked for at once. */
+  allowance = Number.POSITIVE_INFINITY;
   /** Granted to every peer that speaks the fast extension. */
   fastSet: readonly number[] = [];
   readonly complete: PieceBuffer[] = [];
@@ -114,6 +116,12 @@ export class FakeTorrent implements SessionTorrent {
   onWaste(bytes: number): void {
     this.waste += bytes;
   }
+
+  takeRequests(blocks: number): number {
+    return Math.min(blocks, this.allowance);
+  }
+
+  returnRequests(): void {}
 
   onContested(session: PeerSession, piece: PieceIndex, block: number): void {
     this.events.push(`peer ${session.peer}: won block ${block} of piece ${piece}`);

@@ -9,6 +9,8 @@ const [buffer, another] = [new ArrayBuffer(16), new ArrayBuffer(32)];
 const infohash = new Uint8Array(20);
 const peer = { torrent: 1, host: '192.0.2.1', port: 6881 };
 
+const LOAD = { peers: 1, bytesPerSecond: 2, waiting: 0.5 };
+
 /** One message of every type, and the buffers it gives away. */
 const TO_GROUP = {
   listen: [{ type: 'listen', port: 0 }, []],
@@ -46,6 +48,7 @@ const TO_GROUP = {
   share: [{ type: 'share', torrent: 1, lease: 2, buffer }, [buffer]],
   have: [{ type: 'have', torrent: 1, pieces: [piece] }, []],
   refuse: [{ type: 'refuse', infohash }, []],
+  limits: [{ type: 'limits', down: 1, up: 2 }, []],
   stop: [{ type: 'stop' }, []],
 } satisfies { readonly [Type in ToGroup['type']]: [Extract<ToGroup, { type: Type }>, ArrayBuffer[]] };
 
@@ -75,6 +78,7 @@ const FROM_GROUP = {
   incoming: [{ type: 'incoming', infohash }, []],
   removed: [{ type: 'removed', torrent: 1 }, []],
   readFailed: [{ type: 'readFailed', torrent: 1, message: 'gone' }, []],
+  load: [{ type: 'load', down: LOAD, up: LOAD }, []],
   stats: [
     { type: 'stats', torrents: [{ torrent: 1, downloaded: 1, uploaded: 2, wasted: 3, peers: 4, active: 5 }] },
     [],

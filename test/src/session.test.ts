@@ -190,6 +190,36 @@ describe('a download', () => {
   });
 });
 
+describe('a rate limit', () => {
+  const RATE = 2 * 1_048_576;
+
+  it('holds a download to its rate and lets it reach it', async () => {
+    const long = smallTorrent(6 * 1_048_576, 4 * BLOCK, { name: 'long.bin' });
+    const seeds = await Promise.all(
+      [1, 2, 3].map((n) => ending(ScriptedSeed.listen(long, { peerId: `-XX0001-number-${n}----` }))),
+    );
+    const [session, out] = [await openSession({}, { maxDown: RATE }), await emptyFolder()];
+    const started = performance.now();
+    await session.add(long.bytes, { out, peers: at(...seeds.map(({ port }) => port)) }).done;
+    const seconds = (performance.now() - started) / 1000;
+    // 6 MiB at 2 MiB/s, less what the buckets hold at first; an unlimited one takes a tenth of this.
+    expect(seconds).toBeGreaterThan(2);
+    expect((await onDisk(out, long)).equals(long.payload)).toBe(true);
+  });
+
+  it('holds uploads to their rate', async () => {
+    const long = smallTorrent(4 * 1_048_576, 4 * BLOCK, { name: 'long.bin' });
+    const [seeder, leecher] = [await openSession({}, { maxUp: RATE }), await openSession()];
+    const [full, out] = [await emptyFolder(), await emptyFolder()];
+    await writeFile(join(full, long.name), long.payload);
+    await seeder.add(long.bytes, { out: full, seed: true }).done;
+    const started = performance.now();
+    await leecher.add(long.bytes, { out, peers: at(seeder.port) }).done;
+    expect((performance.now() - started) / 1000).toBeGreaterThan(1);
+    expect((await onDisk(out, long)).equals(long.payload)).toBe(true);
+  });
+});
+
 describe('a download among peers that lie', () => {
   const poison = (piece: number, begin: number, length: number) => block(piece, begin, Buffer.alloc(length, 1));
 

@@ -552,6 +552,15 @@ describe('measureWaiting', () => {
     expect(parent.measureWaiting(200)).toBe(1);
   });
 
+  it('does not end with bytes that were counted afterwards or given back, nor with a call for none', () => {
+    const bucket = new TokenBucket(1_000_000);
+    bucket.take(1e9, 0);
+    bucket.charge(5_000, 10);
+    bucket.charge(-5_000, 20);
+    bucket.take(0, 30);
+    expect(bucket.measureWaiting(100)).toBe(1);
+  });
+
   it('shows which of the buckets is the limit', () => {
     const parent = new TokenBucket(1_000_000);
     const child = new TokenBucket(100_000, parent);
