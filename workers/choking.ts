@@ -50,7 +50,7 @@ export class Choking {
       interested: session.peerInterested,
       // At the change to seeding the other direction begins to count.
       bytes: Math.max(0, bytesOf(session, seeding) - (this.#counted.get(session.peer) ?? 0)),
-      snubbed: session.pipeline.snubbed,
+      snubbed: session.downloads.pipeline.snubbed,
       connectedAt: session.connectedAt,
       unchoked: !session.uploads.amChoking,
       uploadOnly: session.isUploadOnly,
@@ -65,4 +65,5 @@ export class Choking {
   }
 }
 
-const bytesOf = (session: PeerSession, seeding: boolean): number => (seeding ? session.uploaded : session.downloaded);
+const bytesOf = (session: PeerSession, seeding: boolean): number =>
+  seeding ? session.uploaded : session.downloads.downloaded;

@@ -246,7 +246,7 @@ export class Connection implements PeerLink, EncryptionLink {
     }
     if (now - this.#receivedAt >= idleTimeoutMs) return this.close('timeout');
     if (now - this.#sentAt >= keepAliveMs) this.send(KEEP_ALIVE);
-    this.session.onTick(now);
+    this.session.downloads.onTick(now);
   }
 
   close(reason: DisconnectReason): void {

@@ -145,7 +145,8 @@ export class GroupTorrent implements SessionTorrent {
     this.#connections.delete(connection);
     const { session, peer, host, port, incoming } = connection;
     if (session !== undefined) {
-      const { downloaded, uploaded } = session;
+      const { uploaded } = session;
+      const { downloaded } = session.downloads;
       this.#count(session.has, -1, session.isSeed);
       if (this.#removed === undefined) this.#onChokeChange();
       this.#context.post({ type: 'disconnected', torrent: this.key, peer, reason, downloaded, uploaded });
@@ -174,7 +175,7 @@ export class GroupTorrent implements SessionTorrent {
     if (lease === undefined) return;
     this.#giveBack(lease);
     // What its peers still owe will be thrown away; they need not send it.
-    for (const session of this.#sessions()) session.cancelPiece(lease.piece);
+    for (const session of this.#sessions()) session.downloads.cancelPiece(lease.piece);
   }
 
   /** Endgame: copies what is there of a lease. @returns the blocks it holds; `undefined` when it is not held */
@@ -221,6 +222,12 @@ export class GroupTorrent implements SessionTorrent {
     // It has become a seed: from the counts of its pieces to the count of seeds.
     this.#count(session.has, -1, false);
     this.#count(session.has, 1, true);
+  }
+
+  onPeerLostPiece(piece: PieceIndex): void {
+    const { section } = this.#ready;
+    section.availability[piece]!--;
+    section.touch();
   }
 
   onPeerInterest(session: PeerSession): void {
@@ -272,8 +279,8 @@ export class GroupTorrent implements SessionTorrent {
     this.#context.down.giveBack(blocks * BLOCK_LENGTH, now);
   }
 
-  onContested(winner: PeerSession, piece: PieceIndex, block: number): void {
-    for (const session of this.#sessions()) if (session !== winner) session.cancelBlock(piece, block);
+  onContested(winner: number, piece: PieceIndex, block: number): void {
+    for (const session of this.#sessions()) if (session.peer !== winner) session.downloads.cancelBlock(piece, block);
   }
 
   /** After the bytes of one read: one write for all new requests, one message for all finished pieces. */
@@ -282,7 +289,7 @@ export class GroupTorrent implements SessionTorrent {
     if (session === undefined) return;
     if (session.isUploadOnly && this.needs.count === 0) return connection.close('both-seeds');
     session.fill(now);
-    this.flush(now, session.shortage > 0);
+    this.flush(now, session.downloads.shortage > 0);
   }
 
   serve(connection: Connection): void {
@@ -321,8 +328,8 @@ export class GroupTorrent implements SessionTorrent {
     let active = 0;
     for (const session of this.#sessions()) {
       peers++;
-      if (session.recent > 0) active++;
-      session.recent = 0;
+      if (session.downloads.recent > 0) active++;
+      session.downloads.recent = 0;
     }
     const [downloaded, uploaded, wasted] = [this.#downloaded, this.#uploaded, this.#wasted];
     if (downloaded + uploaded + wasted === 0 && peers === this.#reportedPeers) return undefined;
@@ -363,7 +370,7 @@ export class GroupTorrent implements SessionTorrent {
     const now = this.#context.now();
     for (const snubbed of [false, true]) {
       for (const session of this.#sessions()) {
-        if (this.leases.missingBlocks > 0 && session.pipeline.snubbed === snubbed) session.fill(now);
+        if (this.leases.missingBlocks > 0 && session.downloads.pipeline.snubbed === snubbed) session.fill(now);
       }
     }
   }

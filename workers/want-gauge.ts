@@ -109,9 +109,9 @@ export class WantGauge {
     for (const session of sessions) {
       if (session.askable === undefined) continue;
       able.push(session);
-      shortage += session.shortage;
+      shortage += session.downloads.shortage;
     }
-    const hungry = shortage > 0 ? able.filter((session) => session.shortage > 0) : able;
+    const hungry = shortage > 0 ? able.filter((session) => session.downloads.shortage > 0) : able;
     const touched = this.#writeHungry(hungry);
     this.#askAgainAt = now + ASK_AGAIN_MS + touched / SURVEYED_PER_MS;
     return able.length > 0 ? shortage : undefined;

@@ -1,6 +1,7 @@
 /**
- * One peer's conversation (BEP 3, fast extension BEP 6): who wants whom, what the peer has and what is requested of it. What
- * it asks of us is in `upload-side.ts`, the extension protocol in `peer-extensions.ts`. Pure: bytes and times come in, bytes go out through a `PeerLink`; there is no socket, clock or disk here.
+ * One peer's conversation (BEP 3, fast extension BEP 6): who wants whom, and what the peer has. What it gives us is in
+ * `download-side.ts`, what it asks of us in `upload-side.ts`, the extension protocol in `peer-extensions.ts`. Pure: bytes and
+ * times come in, bytes go out through a `PeerLink`; there is no socket, clock or disk here.
  *
  * `am…` is our side, `peer…` is the peer's.
  */
@@ -17,20 +18,14 @@ import {
   HAVE_NONE,
   INTERESTED,
   NOT_INTERESTED,
-  REQUEST_LENGTH,
   WireDecoder,
   WireError,
   type WireSink,
-  writeCancel,
-  writeRequest,
 } from '../protocol/wire.js';
 import { Bitfield } from './bitfield.js';
-import type { Geometry, PieceIndex } from './geometry.js';
-import type { LeaseTable } from './lease-table.js';
+import { DownloadSide, type DownloadTorrent } from './download-side.js';
+import type { PieceIndex } from './geometry.js';
 import { PeerExtensions } from './peer-extensions.js';
-import type { PieceBuffer } from './piece-buffer.js';
-import { Pipeline } from './pipeline.js';
-import { Match, RequestQueue } from './request-queue.js';
 import { UploadSide } from './upload-side.js';
 
 /** The peer's connection, as the session sees it. */
@@ -46,15 +41,13 @@ export interface PeerLink {
 }
 
 /** The torrent, as its sessions see it. */
-export interface SessionTorrent {
-  readonly geometry: Geometry;
+export interface SessionTorrent extends DownloadTorrent {
   /** Pieces that may be served. */
   readonly have: Bitfield;
   /** Wanted pieces that are not on disk. */
   readonly needs: Bitfield;
   /** Stands for every seed. */
   readonly full: Bitfield;
-  readonly leases: LeaseTable;
   /** The extended handshake for a peer (BEP 10). */
   extendedHandshakeFor(host: string): OurHandshake;
   /** Pieces a peer may ask for while choked (BEP 6). */
@@ -62,70 +55,45 @@ export interface SessionTorrent {
   /** The peer has other pieces than before, as a rule more. */
   onPeerPieces(session: PeerSession, before: Bitfield): void;
   onPeerPiece(session: PeerSession, piece: PieceIndex): void;
+  /** BEP 54: the peer, no seed before, has a piece no more. */
+  onPeerLostPiece(piece: PieceIndex): void;
   onPeerInterest(session: PeerSession): void;
   /** Addresses that the peer is connected to (BEP 11). */
   onDiscovered(peers: readonly PeerAddress[]): void;
   /** The peer has named the port it listens on (BEP 10). */
   onListenPort(session: PeerSession, port: number): void;
-  /** A block of a lease is in place. */
-  onBlock(lease: PieceBuffer, bytes: number): void;
-  onWaste(bytes: number): void;
-  /** @returns how many blocks may be requested under the rate limit, 0 to `blocks` */
-  takeRequests(blocks: number, now: number): number;
-  /** Blocks that were taken and not requested. */
-  returnRequests(blocks: number, now: number): void;
-  /** Endgame: a block that others owe too has come from this peer. */
-  onContested(session: PeerSession, piece: PieceIndex, block: number): void;
 }
 
 /** Allowed fast pieces remembered; BEP 6 suggests 10. */
 const MAX_ALLOWED_FAST = 64;
 
-/** Requests are topped up when fewer than this part of the window is outstanding: one write for many. */
-const TOP_UP_BELOW = 0.75;
+/** Between seed and not, all pieces are counted anew: a peer that goes to and fro wants just that. */
+const MAX_LAPSES = 16;
 
 export class PeerSession implements WireSink {
   /** The connection's number, > 0. */
   readonly peer: number;
   /** ms */
   readonly connectedAt: number;
-  readonly requests = new RequestQueue();
-  readonly pipeline: Pipeline;
+  readonly downloads: DownloadSide;
   readonly uploads: UploadSide;
   /** `undefined` when one of us does not speak the extension protocol. */
   readonly extensions: PeerExtensions | undefined;
   amInterested = false;
   peerChoking = true;
   peerInterested = false;
-  /** Blocks the window had room for when the torrent's leases offered nothing more. */
-  shortage = 0;
-  /** Payload bytes kept and sent. */
-  downloaded = 0;
+  /** Payload bytes sent. */
   uploaded = 0;
-  /** Bytes since somebody last looked; the torrent's statistics reset it. */
-  recent = 0;
   #has: Bitfield;
   readonly #torrent: SessionTorrent;
   readonly #link: PeerLink;
-  readonly #options: Options;
   readonly #decoder: WireDecoder;
   readonly #fast: boolean;
   /** Pieces the peer lets us ask for while it chokes us; empty until it names one. */
   #allowedFast: Bitfield | undefined;
   #now: number;
-  /** When the peer last gave a block, or began to owe us one. */
-  #answeredAt: number;
-  /** A peer that rejects a request is asked for nothing until then. */
-  #restUntil = Number.NEGATIVE_INFINITY;
-  // The block that is arriving
-  #piece = 0;
-  #block = 0;
-  #at = 0;
-  #length = 0;
-  /** Number of the lease it goes to; 0 when it is thrown away. */
-  #lease = 0;
-  /** Whether the lease counts it as requested of this peer. */
-  #claimed = false;
+  /** Times it was a seed and lost a piece. */
+  #lapses = 0;
 
   constructor(
     peer: number,
@@ -138,15 +106,13 @@ export class PeerSession implements WireSink {
     this.peer = peer;
     this.#torrent = torrent;
     this.#link = link;
-    this.#options = options;
     this.connectedAt = now;
     this.#now = now;
-    this.#answeredAt = now;
     this.#has = new Bitfield(torrent.geometry.pieceCount);
     this.#decoder = new WireDecoder(this, this.#has.bytes.length);
     this.#fast = features.fast;
-    this.pipeline = new Pipeline(options);
     const send = (bytes: Uint8Array): void => link.send(bytes);
+    this.downloads = new DownloadSide(peer, torrent, send, options, now);
     this.uploads = new UploadSide({
       geometry: torrent.geometry,
       have: torrent.have,
@@ -203,94 +169,14 @@ export class PeerSession implements WireSink {
     this.#decoder.push(bytes, start, end);
   }
 
-  /** Requests blocks up to the window; notes a shortage when the leases do not offer enough. */
+  /** Requests blocks up to the window. */
   fill(now: number): void {
-    this.shortage = 0;
-    // A snubbed peer has enough to answer: asking it again for the same block gets us dropped by some.
-    const askable = this.askable;
-    if (askable === undefined || (this.pipeline.snubbed && this.requests.released > 0) || now < this.#restUntil) return;
-    const outstanding = this.requests.size;
-    const window = this.pipeline.window;
-    if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
-    const { leases } = this.#torrent;
-    const room = window - outstanding;
-    const possible = Math.min(room, leases.missingBlocks);
-    const allowed = this.#torrent.takeRequests(possible, now);
-    const assigned = leases.assign(this.peer, askable, allowed, (piece, block) => this.requests.push(piece, block));
-    this.#torrent.returnRequests(allowed - assigned, now);
-    // Who is held back by the rate limit lacks no work.
-    this.shortage = allowed < possible ? 0 : room - assigned;
-    if (assigned === 0) return;
-    if (outstanding === 0) {
-      // A window that came whole with this very read has not been idle.
-      if (this.#answeredAt !== now) this.pipeline.onIdleEnd(now);
-      this.#answeredAt = now;
-    }
-    this.#sendLast(assigned);
+    this.downloads.fill(this.askable, now);
   }
 
-  /** Endgame: a peer with nothing to do is asked for what others owe; the slower ones get a CANCEL (BEP 3). */
+  /** Endgame: asks for what others owe. */
   contest(now: number): void {
-    const askable = this.askable;
-    const room = this.pipeline.window - this.requests.size;
-    if (askable === undefined || this.shortage === 0 || room <= 0 || this.pipeline.snubbed || now < this.#restUntil)
-      return;
-    const { requests } = this;
-    const contested = this.#torrent.leases.contest(
-      this.peer,
-      askable,
-      room,
-      (piece, block) => requests.has(piece, block),
-      (piece, block) => requests.push(piece, block),
-    );
-    if (contested > 0 && requests.size === contested) this.#answeredAt = now;
-    this.#sendLast(contested);
-  }
-
-  /** Asks for the blocks that were put in the queue last. */
-  #sendLast(count: number): void {
-    if (count === 0) return;
-    const bytes = Buffer.allocUnsafe(count * REQUEST_LENGTH);
-    let at = 0;
-    this.requests.forLast(count, (piece, block) => {
-      writeRequest(bytes, at, piece, block * BLOCK_LENGTH, this.#torrent.geometry.blockLengthOf(piece, block));
-      at += REQUEST_LENGTH;
-    });
-    this.#link.send(bytes);
-  }
-
-  /**
-   * Deadlines: a peer that owes blocks and gives none is snubbed, and what it owes is asked for elsewhere. Another time-out
-   * later its requests count as lost.
-   */
-  onTick(now: number): void {
-    const owes = this.requests.size > 0 || this.requests.released > 0 || this.#lease !== 0;
-    if (!owes || now - this.#answeredAt < this.#options.requestTimeoutMs) return;
-    this.#answeredAt = now;
-    if (this.pipeline.snubbed) return this.requests.clear(this.#release);
-    this.pipeline.onSnub();
-    this.requests.release(this.#release);
-    this.#releaseBlock();
-  }
-
-  /** The block has come from elsewhere. */
-  cancelBlock(piece: PieceIndex, block: number): void {
-    if (this.requests.take(piece, block) !== Match.live) return;
-    const bytes = new Uint8Array(REQUEST_LENGTH);
-    writeCancel(bytes, 0, piece, block * BLOCK_LENGTH, this.#torrent.geometry.blockLengthOf(piece, block));
-    this.#link.send(bytes);
-  }
-
-  /** The piece has come from elsewhere: takes back the requests for its blocks. Those that come all the same are waste. */
-  cancelPiece(piece: PieceIndex): void {
-    const { geometry } = this.#torrent;
-    const cancels: Uint8Array[] = [];
-    this.requests.takePiece(piece, (block) => {
-      const bytes = new Uint8Array(REQUEST_LENGTH);
-      writeCancel(bytes, 0, piece, block * BLOCK_LENGTH, geometry.blockLengthOf(piece, block));
-      cancels.push(bytes);
-    });
-    if (cancels.length > 0) this.#link.send(Buffer.concat(cancels));
+    this.downloads.contest(this.askable, now);
   }
 
   /** The connection is gone: what the peer owed is missing again. */
@@ -298,9 +184,7 @@ export class PeerSession implements WireSink {
     this.#decoder.pause();
     // Nothing may be asked for from now on, allowed fast pieces neither.
     this.amInterested = false;
-    this.#releaseBlock();
-    this.#lease = 0;
-    this.requests.clear(this.#release);
+    this.downloads.onClose();
     this.uploads.queue.clear();
   }
 
@@ -327,12 +211,12 @@ export class PeerSession implements WireSink {
    */
   onChoke(): void {
     this.peerChoking = true;
-    if (!this.#fast) this.requests.clear(this.#release);
+    if (!this.#fast) this.downloads.drop();
   }
 
   onUnchoke(): void {
     this.peerChoking = false;
-    this.#restUntil = Number.NEGATIVE_INFINITY;
+    this.downloads.onUnchoke();
   }
 
   onInterested(): void {
@@ -396,7 +280,7 @@ export class PeerSession implements WireSink {
   }
 
   #onExtendedHandshake({ reqq, port }: ExtendedHandshake): void {
-    if (reqq !== undefined) this.pipeline.onReqq(reqq);
+    if (reqq !== undefined) this.downloads.pipeline.onReqq(reqq);
     if (port !== undefined) this.#torrent.onListenPort(this, port);
   }
 
@@ -404,10 +288,18 @@ export class PeerSession implements WireSink {
     const piece = this.#checked(index, 'lt_donthave');
     if (!this.#has.has(piece)) return;
     const before = this.#has;
-    this.#has = new Bitfield(before.size);
-    for (const kept of before) if (kept !== piece) this.#has.set(kept);
-    this.#torrent.onPeerPieces(this, before);
-    this.updateInterest();
+    if (before.isFull) {
+      if (++this.#lapses > MAX_LAPSES) throw new WireError(`a seed that loses pieces ${this.#lapses} times`);
+      // It is shared with every seed.
+      this.#has = Bitfield.full(before.size);
+      this.#has.clear(piece);
+      this.#torrent.onPeerPieces(this, before);
+    } else {
+      before.clear(piece);
+      this.#torrent.onPeerLostPiece(piece);
+    }
+    this.#allowedFast?.clear(piece);
+    if (this.#torrent.needs.has(piece)) this.updateInterest();
   }
 
   onRequest(index: number, begin: number, length: number): void {
@@ -420,85 +312,38 @@ export class PeerSession implements WireSink {
 
   onBlockStart(index: number, begin: number, length: number): void {
     const piece = this.#checked(index, 'piece');
-    this.#piece = piece;
-    this.#block = Math.floor(begin / BLOCK_LENGTH);
-    this.#at = begin;
-    this.#length = length;
-    this.#lease = 0;
-    const { geometry, leases } = this.#torrent;
-    const whole = begin % BLOCK_LENGTH === 0 && begin < geometry.lengthOf(piece);
-    if (!whole || length !== geometry.blockLengthOf(piece, this.#block)) {
-      // An empty block is how BitComet rejects a request; anything else was never asked for.
-      if (whole && length === 0) this.#onRejected(piece, this.#block);
-      return;
+    const { geometry } = this.#torrent;
+    const block = Math.floor(begin / BLOCK_LENGTH);
+    const isAligned = begin % BLOCK_LENGTH === 0 && begin < geometry.lengthOf(piece);
+    if (isAligned && length === geometry.blockLengthOf(piece, block)) {
+      return this.downloads.onBlockStart(piece, block, length, this.#now);
     }
-    const match = this.requests.take(piece, this.#block);
-    if (match === Match.none) return;
-    this.#answeredAt = this.#now;
-    const recovers = this.pipeline.snubbed;
-    this.pipeline.onBlock(length, this.#now);
-    if (recovers) this.requests.reclaim(this.#claim);
-    const lease = leases.get(piece);
-    if (lease?.begin(this.#block, this.peer) !== true) return;
-    this.#lease = lease.lease;
-    this.#claimed = this.#claim(piece, this.#block) || match === Match.live;
+    this.downloads.onWasteStart(length);
+    // An empty block is how BitComet rejects a request; anything else was never asked for.
+    if (isAligned && length === 0) this.#onRejected(piece, block);
+  }
+
+  onBlockChunk(bytes: Uint8Array, start: number, end: number): void {
+    this.downloads.onBlockChunk(bytes, start, end);
+  }
+
+  onBlockEnd(): void {
+    this.downloads.onBlockEnd(this.#now);
   }
 
   onReject(index: number, begin: number): void {
     if (this.#fast) this.#onRejected(this.#checked(index, 'reject'), Math.floor(begin / BLOCK_LENGTH));
   }
 
-  /** A reject while we are not choked would come again at once: the peer is left alone for a while. */
   #onRejected(piece: PieceIndex, block: number): void {
-    if (this.requests.take(piece, block) !== Match.live) return;
-    this.#torrent.leases.release(piece, block);
-    if (!this.peerChoking) this.#restUntil = this.#now + this.#options.requestTimeoutMs;
-    else this.#allowedFast?.clear(piece);
-  }
-
-  onBlockChunk(bytes: Uint8Array, start: number, end: number): void {
-    const lease = this.#target();
-    if (lease === undefined) return;
-    lease.write(this.#at, bytes, start, end);
-    this.#at += end - start;
-  }
-
-  onBlockEnd(): void {
-    const lease = this.#target();
-    this.#lease = 0;
-    if (lease === undefined) return this.#torrent.onWaste(this.#length);
-    this.downloaded += this.#length;
-    this.recent += this.#length;
-    const isContested = lease.isContested(this.#block);
-    this.#torrent.leases.complete(lease, this.#block, this.peer, this.#now);
-    if (isContested) this.#torrent.onContested(this, lease.piece, this.#block);
-    this.#torrent.onBlock(lease, this.#length);
+    const owed = this.downloads.onRejected(piece, block, !this.peerChoking, this.#now);
+    if (owed && this.peerChoking) this.#allowedFast?.clear(piece);
   }
 
   onPort(): void {}
 
   /** Nothing was negotiated, so that there is nothing to understand; ignoring it is kinder than closing. */
   onUnknown(): void {}
-
-  /** The lease that the arriving block goes to, looked up anew: it may have been recalled, or the block come from elsewhere. */
-  #target(): PieceBuffer | undefined {
-    if (this.#lease === 0) return undefined;
-    const lease = this.#torrent.leases.get(this.#piece);
-    const takes = lease?.lease === this.#lease && lease.takes(this.#block, this.peer);
-    return takes ? lease : undefined;
-  }
-
-  /** The block that is arriving is no longer waited for; it is still welcome. */
-  #releaseBlock(): void {
-    if (this.#claimed && this.#target() !== undefined) {
-      this.#torrent.leases.release(this.#piece as PieceIndex, this.#block);
-    }
-    this.#claimed = false;
-  }
-
-  readonly #claim = (piece: PieceIndex, block: number): boolean => this.#torrent.leases.claim(piece, block, this.peer);
-
-  readonly #release = (piece: PieceIndex, block: number): void => this.#torrent.leases.release(piece, block);
 
   #checked(index: number, message: string): PieceIndex {
     const { geometry } = this.#torrent;

@@ -102,6 +102,10 @@ export class FakeTorrent implements SessionTorrent {
     this.events.push(`peer ${session.peer}: listens on ${port}`);
   }
 
+  onPeerLostPiece(piece: PieceIndex): void {
+    this.events.push(`lost piece ${piece}`);
+  }
+
   onPeerInterest(session: PeerSession): void {
     this.events.push(`peer ${session.peer}: ${session.peerInterested ? '' : 'not '}interested`);
   }
@@ -123,8 +127,8 @@ export class FakeTorrent implements SessionTorrent {
 
   returnRequests(): void {}
 
-  onContested(session: PeerSession, piece: PieceIndex, block: number): void {
-    this.events.push(`peer ${session.peer}: won block ${block} of piece ${piece}`);
+  onContested(peer: number, piece: PieceIndex, block: number): void {
+    this.events.push(`peer ${peer}: won block ${block} of piece ${piece}`);
   }
 }
 

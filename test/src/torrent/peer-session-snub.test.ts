@@ -14,7 +14,7 @@ function pair(extra: { exclusive?: boolean } = {}) {
   const pass = (ms: number): void => {
     for (const peer of [slow, good]) {
       peer.now += ms;
-      peer.session.onTick(peer.now);
+      peer.session.downloads.onTick(peer.now);
     }
     // As a group does: those that are not snubbed come first.
     for (const peer of [good, slow]) peer.session.fill(peer.now);
@@ -26,9 +26,9 @@ describe('a peer that owes blocks and is silent', () => {
   it('is snubbed after the time-out, and another is asked', () => {
     const { torrent, slow, good, pass } = pair();
     pass(19_999);
-    expect([slow.session.pipeline.snubbed, good.said()]).toEqual([false, '']);
+    expect([slow.session.downloads.pipeline.snubbed, good.said()]).toEqual([false, '']);
     pass(1);
-    expect(slow.session.pipeline.snubbed).toBe(true);
+    expect(slow.session.downloads.pipeline.snubbed).toBe(true);
     expect(good.said()).toBe([0, 1, 2].map((block) => torrent.request(0, block)).join(''));
     expect(slow.said()).toBe('');
   });
@@ -38,9 +38,9 @@ describe('a peer that owes blocks and is silent', () => {
     pass(19_000);
     slow.hear(torrent.block(0, 0));
     pass(19_999);
-    expect(slow.session.pipeline.snubbed).toBe(false);
+    expect(slow.session.downloads.pipeline.snubbed).toBe(false);
     pass(1);
-    expect(slow.session.pipeline.snubbed).toBe(true);
+    expect(slow.session.downloads.pipeline.snubbed).toBe(true);
   });
 
   it('is not asked for the same blocks again while it may answer', () => {
@@ -61,11 +61,11 @@ describe('a peer that owes blocks and is silent', () => {
     good.hear(CHOKE);
     pass(25_000);
     slow.hear(torrent.block(0, 0));
-    expect([slow.session.pipeline.snubbed, slow.said()]).toEqual([false, '']);
+    expect([slow.session.downloads.pipeline.snubbed, slow.said()]).toEqual([false, '']);
     slow.hear(torrent.block(0, 1));
     slow.hear(torrent.block(0, 2));
     expect([torrent.complete.length, torrent.waste]).toEqual([1, 0]);
-    expect(slow.session.requests.size).toBe(0);
+    expect(slow.session.downloads.requests.size).toBe(0);
   });
 
   it('wastes what another has given meanwhile', () => {
@@ -106,11 +106,11 @@ describe('a peer that owes nothing', () => {
   it('is never snubbed', () => {
     const { torrent, slow, good, pass } = pair();
     pass(1_000_000);
-    expect(good.session.pipeline.snubbed).toBe(false);
+    expect(good.session.downloads.pipeline.snubbed).toBe(false);
     const idle = new Conversation(torrent);
-    idle.session.onTick(1_000_000);
-    expect(idle.session.pipeline.snubbed).toBe(false);
-    expect(slow.session.pipeline.snubbed).toBe(true);
+    idle.session.downloads.onTick(1_000_000);
+    expect(idle.session.downloads.pipeline.snubbed).toBe(false);
+    expect(slow.session.downloads.pipeline.snubbed).toBe(true);
   });
 
   it('has the whole time-out when it is asked after a long pause', () => {
@@ -120,8 +120,8 @@ describe('a peer that owes nothing', () => {
     torrent.lease(0);
     peer.session.fill(peer.now);
     peer.now += 19_999;
-    peer.session.onTick(peer.now);
-    expect(peer.session.pipeline.snubbed).toBe(false);
+    peer.session.downloads.onTick(peer.now);
+    expect(peer.session.downloads.pipeline.snubbed).toBe(false);
   });
 });
 
@@ -134,7 +134,7 @@ describe('a block that stops half way', () => {
     pass(20_000);
     expect(good.said()).toContain(torrent.request(0, 0));
     slow.hear(message.slice(9_000));
-    expect(slow.session.downloaded).toBe(BLOCK);
+    expect(slow.session.downloads.downloaded).toBe(BLOCK);
     expect(torrent.leases.get(0)!.lacks(0)).toBe(false);
   });
 

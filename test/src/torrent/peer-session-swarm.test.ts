@@ -144,7 +144,7 @@ class Swarm {
   pass(ms: number): void {
     for (const { conversation } of this.peers) {
       conversation.now += ms;
-      conversation.session.onTick(conversation.now);
+      conversation.session.downloads.onTick(conversation.now);
     }
     this.#fill();
   }
@@ -153,7 +153,7 @@ class Swarm {
     for (const snubbed of [false, true]) {
       for (const { conversation } of this.peers) {
         const { session, now } = conversation;
-        if (session.pipeline.snubbed === snubbed) session.fill(now);
+        if (session.downloads.pipeline.snubbed === snubbed) session.fill(now);
       }
     }
     for (const peer of this.peers) peer.listen();
@@ -192,7 +192,7 @@ describe('sessions that share a torrent', () => {
           const present = Array.from({ length: lease.blockCount }, (_, block) => block).filter((b) => !lease.lacks(b));
           expect(lease.missing).toBe(lease.blockCount - present.length);
         }
-        const kept = swarm.peers.reduce((sum, { conversation }) => sum + conversation.session.downloaded, 0);
+        const kept = swarm.peers.reduce((sum, { conversation }) => sum + conversation.session.downloads.downloaded, 0);
         const sent = swarm.peers.reduce((sum, peer) => sum + peer.sent, 0);
         expect(kept + waste).toBe(sent);
       }),

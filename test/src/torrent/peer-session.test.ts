@@ -133,7 +133,7 @@ describe('requests', () => {
     for (const piece of [3, 0, 1]) torrent.lease(piece);
     peer.hear(bitfield('48'), UNCHOKE);
     expect(peer.said()).toBe(INTERESTED + torrent.request(1, 0) + torrent.request(1, 1) + torrent.request(1, 2));
-    expect(peer.session.shortage).toBe(0);
+    expect(peer.session.downloads.shortage).toBe(0);
     peer.hear(have(3));
     expect(peer.said()).toBe('');
     peer.hear(torrent.block(1, 0));
@@ -144,9 +144,9 @@ describe('requests', () => {
     const peer = new Conversation(new FakeTorrent(), { requestsAtStart: 10 });
     peer.torrent.lease(4);
     peer.open();
-    expect(peer.session.shortage).toBe(8);
+    expect(peer.session.downloads.shortage).toBe(8);
     peer.hear(CHOKE);
-    expect(peer.session.shortage).toBe(0);
+    expect(peer.session.downloads.shortage).toBe(0);
   });
 
   it('are topped up in one write when a quarter of the window is free', () => {
@@ -171,7 +171,9 @@ describe('requests', () => {
       for (let at = 0; at < stream.length; at += size) peer.hear(stream.subarray(at, at + size).toString('hex'));
       expect(Buffer.compare(peer.torrent.complete[0]!.bytes, expected)).toBe(0);
       expect(peer.torrent.complete[0]!.givers()).toEqual([1]);
-      expect([peer.session.downloaded, peer.session.recent, peer.torrent.waste]).toEqual([40_000, 40_000, 0]);
+      expect([peer.session.downloads.downloaded, peer.session.downloads.recent, peer.torrent.waste]).toEqual([
+        40_000, 40_000, 0,
+      ]);
       expect(peer.torrent.events.slice(1)).toEqual([
         'block of piece 0: 16384',
         'block of piece 0: 16384',
@@ -195,7 +197,7 @@ describe('requests', () => {
     torrent.lease(0);
     first.open();
     second.open();
-    expect(second.session.requests.size).toBe(0);
+    expect(second.session.downloads.requests.size).toBe(0);
     first.hear(torrent.block(0, 0), CHOKE);
     second.session.fill(2_000);
     expect(second.said()).toBe(torrent.request(0, 1) + torrent.request(0, 2));
@@ -239,7 +241,7 @@ describe('requests', () => {
       peer.hear(...blocks);
     }
     expect(torrent.waste).toBe(0);
-    expect(peer.session.pipeline.bytesPerSecond / 4_000_000).toBeCloseTo(1, 1);
+    expect(peer.session.downloads.pipeline.bytesPerSecond / 4_000_000).toBeCloseTo(1, 1);
   });
 });
 
@@ -258,11 +260,11 @@ describe('blocks that nobody waits for', () => {
     peer.open();
     peer.hear(message(peer.torrent));
     expect(peer.torrent.waste).toBe(waste);
-    expect([lease.isEmpty, Math.max(...lease.bytes), peer.session.downloaded]).toEqual([true, 0, 0]);
+    expect([lease.isEmpty, Math.max(...lease.bytes), peer.session.downloads.downloaded]).toEqual([true, 0, 0]);
     // What was asked for is still owed, and still welcome.
-    expect(peer.session.requests.size).toBe(2);
+    expect(peer.session.downloads.requests.size).toBe(2);
     peer.hear(peer.torrent.block(0, 0));
-    expect(peer.session.downloaded).toBe(BLOCK);
+    expect(peer.session.downloads.downloaded).toBe(BLOCK);
   });
 
   it('are thrown away when they come a second time', () => {
@@ -270,7 +272,7 @@ describe('blocks that nobody waits for', () => {
     peer.torrent.lease(0);
     peer.open();
     peer.hear(peer.torrent.block(0, 0), peer.torrent.block(0, 0, 99));
-    expect([peer.session.downloaded, peer.torrent.waste]).toEqual([BLOCK, BLOCK]);
+    expect([peer.session.downloads.downloaded, peer.torrent.waste]).toEqual([BLOCK, BLOCK]);
     expect(peer.torrent.leases.get(0)!.bytes[0]).toBe(peer.torrent.payload(0, 0)[0]);
   });
 
@@ -288,7 +290,7 @@ describe('blocks that nobody waits for', () => {
     torrent.leases.remove(lease);
     peer.hear(torrent.block(0, 0));
     expect([torrent.waste, lease.isEmpty, Math.max(...lease.bytes)]).toEqual([BLOCK, true, 0]);
-    expect(peer.session.requests.size).toBe(2);
+    expect(peer.session.downloads.requests.size).toBe(2);
   });
 
   it('are thrown away when their lease goes home half way, even if the piece comes again', () => {
@@ -315,7 +317,7 @@ describe('blocks that nobody waits for', () => {
     torrent.leases.remove(torrent.leases.get(0)!);
     torrent.lease(0);
     peer.hear(torrent.block(0, 0));
-    expect([torrent.waste, peer.session.downloaded]).toEqual([0, BLOCK]);
+    expect([torrent.waste, peer.session.downloads.downloaded]).toEqual([0, BLOCK]);
   });
 });
 
@@ -348,7 +350,7 @@ describe('an empty block, as BitComet rejects a request', () => {
     bad.open();
     good.open();
     bad.hear(blockOf(0, 0, new Uint8Array(0)));
-    expect([bad.session.requests.size, bad.said()]).toEqual([2, '']);
+    expect([bad.session.downloads.requests.size, bad.said()]).toEqual([2, '']);
     good.session.fill(good.now);
     expect(good.said()).toBe(torrent.request(0, 0));
     bad.hear(torrent.block(0, 1), torrent.block(0, 2));
@@ -366,7 +368,7 @@ describe('an empty block, as BitComet rejects a request', () => {
     for (let round = 0; round < 1_000; round++) {
       peer.now += 10;
       peer.hear(...[0, 1, 2].map((block) => blockOf(0, block * BLOCK, new Uint8Array(0))));
-      peer.session.onTick(peer.now);
+      peer.session.downloads.onTick(peer.now);
       requests += peer.said().length / 34;
     }
     expect(torrent.leases.missingBlocks).toBe(3);
@@ -381,6 +383,6 @@ describe('an empty block, as BitComet rejects a request', () => {
     peer.torrent.lease(0);
     peer.open();
     peer.hear(blockOf(1, 0, new Uint8Array(0)), blockOf(0, 40_000, new Uint8Array(0)));
-    expect([peer.session.requests.size, peer.torrent.waste]).toEqual([3, 0]);
+    expect([peer.session.downloads.requests.size, peer.torrent.waste]).toEqual([3, 0]);
   });
 });

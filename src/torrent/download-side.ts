@@ -1,0 +1,255 @@
+/**
+ * What one peer gives us (BEP 3, fast extension BEP 6): what is requested of it, what it owes, and the block that is
+ * arriving. Pure; times are passed in. Which pieces it may be asked for is the session's to know.
+ */
+import type { Options } from '../options.js';
+import { BLOCK_LENGTH, REQUEST_LENGTH, writeCancel, writeRequest } from '../protocol/wire.js';
+import type { Bitfield } from './bitfield.js';
+import type { Geometry, PieceIndex } from './geometry.js';
+import type { LeaseTable } from './lease-table.js';
+import type { PieceBuffer } from './piece-buffer.js';
+import { Pipeline } from './pipeline.js';
+import { Match, RequestQueue } from './request-queue.js';
+
+/** The torrent, as far as downloading goes. */
+export interface DownloadTorrent {
+  readonly geometry: Geometry;
+  readonly leases: LeaseTable;
+  /** A block of a lease is in place. */
+  onBlock(lease: PieceBuffer, bytes: number): void;
+  onWaste(bytes: number): void;
+  /** @returns how many blocks may be requested under the rate limit, 0 to `blocks` */
+  takeRequests(blocks: number, now: number): number;
+  /** Blocks that were taken and not requested. */
+  returnRequests(blocks: number, now: number): void;
+  /** Endgame: a block that others owe too has come from this peer. */
+  onContested(peer: number, piece: PieceIndex, block: number): void;
+}
+
+/** Requests are topped up when fewer than this part of the window is outstanding: one write for many. */
+const TOP_UP_BELOW = 0.75;
+
+export class DownloadSide {
+  readonly requests = new RequestQueue();
+  readonly pipeline: Pipeline;
+  /** Blocks the window had room for when the torrent's leases offered nothing more. */
+  shortage = 0;
+  /** Payload bytes kept. */
+  downloaded = 0;
+  /** Bytes since somebody last looked; the torrent's statistics reset it. */
+  recent = 0;
+  readonly #peer: number;
+  readonly #torrent: DownloadTorrent;
+  readonly #send: (bytes: Uint8Array) => void;
+  readonly #requestTimeoutMs: number;
+  /** When the peer last gave a block, or began to owe us one. */
+  #answeredAt: number;
+  /** A peer that rejects a request is asked for nothing until then. */
+  #restUntil = Number.NEGATIVE_INFINITY;
+  // The block that is arriving
+  #piece = 0;
+  #block = 0;
+  #at = 0;
+  #length = 0;
+  /** Number of the lease it goes to; 0 when it is thrown away. */
+  #lease = 0;
+  /** Whether the lease counts it as requested of this peer. */
+  #claimed = false;
+
+  constructor(
+    peer: number,
+    torrent: DownloadTorrent,
+    send: (bytes: Uint8Array) => void,
+    options: Options,
+    now: number,
+  ) {
+    this.#peer = peer;
+    this.#torrent = torrent;
+    this.#send = send;
+    this.#requestTimeoutMs = options.requestTimeoutMs;
+    this.#answeredAt = now;
+    this.pipeline = new Pipeline(options);
+  }
+
+  /**
+   * Requests blocks up to the window; notes a shortage when the leases do not offer enough.
+   * @param askable pieces that may be asked for; nothing when `undefined`
+   */
+  fill(askable: Bitfield | undefined, now: number): void {
+    this.shortage = 0;
+    // A snubbed peer has enough to answer: asking it again for the same block gets us dropped by some.
+    if (askable === undefined || (this.pipeline.snubbed && this.requests.released > 0) || now < this.#restUntil) return;
+    const outstanding = this.requests.size;
+    const window = this.pipeline.window;
+    if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
+    const { leases } = this.#torrent;
+    const room = window - outstanding;
+    const possible = Math.min(room, leases.missingBlocks);
+    const allowed = this.#torrent.takeRequests(possible, now);
+    const assigned = leases.assign(this.#peer, askable, allowed, (piece, block) => this.requests.push(piece, block));
+    this.#torrent.returnRequests(allowed - assigned, now);
+    // Who is held back by the rate limit lacks no work.
+    this.shortage = allowed < possible ? 0 : room - assigned;
+    if (assigned === 0) return;
+    if (outstanding === 0) {
+      // A window that came whole with this very read has not been idle.
+      if (this.#answeredAt !== now) this.pipeline.onIdleEnd(now);
+      this.#answeredAt = now;
+    }
+    this.#sendLast(assigned);
+  }
+
+  /** Endgame: a peer with nothing to do is asked for what others owe; the slower ones get a CANCEL (BEP 3). */
+  contest(askable: Bitfield | undefined, now: number): void {
+    const { requests, pipeline } = this;
+    const room = pipeline.window - requests.size;
+    const isIdle = this.shortage > 0 && room > 0 && !pipeline.snubbed && now >= this.#restUntil;
+    if (askable === undefined || !isIdle) return;
+    const contested = this.#torrent.leases.contest(
+      this.#peer,
+      askable,
+      room,
+      (piece, block) => requests.has(piece, block),
+      (piece, block) => requests.push(piece, block),
+    );
+    if (contested > 0 && requests.size === contested) this.#answeredAt = now;
+    this.#sendLast(contested);
+  }
+
+  /**
+   * Deadlines: a peer that owes blocks and gives none is snubbed, and what it owes is asked for elsewhere. Another time-out
+   * later its requests count as lost.
+   */
+  onTick(now: number): void {
+    const owes = this.requests.size > 0 || this.requests.released > 0 || this.#lease !== 0;
+    if (!owes || now - this.#answeredAt < this.#requestTimeoutMs) return;
+    this.#answeredAt = now;
+    if (this.pipeline.snubbed) return this.requests.clear(this.#release);
+    this.pipeline.onSnub();
+    this.requests.release(this.#release);
+    this.#releaseBlock();
+  }
+
+  /** Nothing that is outstanding will be answered. */
+  drop(): void {
+    this.requests.clear(this.#release);
+  }
+
+  onUnchoke(): void {
+    this.#restUntil = Number.NEGATIVE_INFINITY;
+  }
+
+  /** The connection is gone: what the peer owed is missing again. */
+  onClose(): void {
+    this.#releaseBlock();
+    this.#lease = 0;
+    this.drop();
+  }
+
+  /** The block has come from elsewhere. */
+  cancelBlock(piece: PieceIndex, block: number): void {
+    if (this.requests.take(piece, block) === Match.live) this.#send(this.#cancelOf(piece, block));
+  }
+
+  /** The piece has come from elsewhere: takes back the requests for its blocks. Those that come all the same are waste. */
+  cancelPiece(piece: PieceIndex): void {
+    const cancels: Uint8Array[] = [];
+    this.requests.takePiece(piece, (block) => cancels.push(this.#cancelOf(piece, block)));
+    if (cancels.length > 0) this.#send(Buffer.concat(cancels));
+  }
+
+  /**
+   * The peer will not give a block.
+   * @param rests whether it is left alone for a while: without a choke it would say the same again at once
+   * @returns whether it owed the block
+   */
+  onRejected(piece: PieceIndex, block: number, rests: boolean, now: number): boolean {
+    if (this.requests.take(piece, block) !== Match.live) return false;
+    this.#torrent.leases.release(piece, block);
+    if (rests) this.#restUntil = now + this.#requestTimeoutMs;
+    return true;
+  }
+
+  /** A whole block begins to arrive; what was never asked for is thrown away. */
+  onBlockStart(piece: PieceIndex, block: number, length: number, now: number): void {
+    this.#piece = piece;
+    this.#block = block;
+    this.#at = block * BLOCK_LENGTH;
+    this.#length = length;
+    this.#lease = 0;
+    const match = this.requests.take(piece, block);
+    if (match === Match.none) return;
+    this.#answeredAt = now;
+    const recovers = this.pipeline.snubbed;
+    this.pipeline.onBlock(length, now);
+    if (recovers) this.requests.reclaim(this.#claim);
+    const lease = this.#torrent.leases.get(piece);
+    if (lease?.begin(block, this.#peer) !== true) return;
+    this.#lease = lease.lease;
+    this.#claimed = this.#claim(piece, block) || match === Match.live;
+  }
+
+  /** Something arrives that is no block of ours. */
+  onWasteStart(length: number): void {
+    this.#length = length;
+    this.#lease = 0;
+  }
+
+  onBlockChunk(bytes: Uint8Array, start: number, end: number): void {
+    const lease = this.#target();
+    if (lease === undefined) return;
+    lease.write(this.#at, bytes, start, end);
+    this.#at += end - start;
+  }
+
+  onBlockEnd(now: number): void {
+    const lease = this.#target();
+    this.#lease = 0;
+    if (lease === undefined) return this.#torrent.onWaste(this.#length);
+    this.downloaded += this.#length;
+    this.recent += this.#length;
+    const isContested = lease.isContested(this.#block);
+    this.#torrent.leases.complete(lease, this.#block, this.#peer, now);
+    if (isContested) this.#torrent.onContested(this.#peer, lease.piece, this.#block);
+    this.#torrent.onBlock(lease, this.#length);
+  }
+
+  /** The lease that the arriving block goes to, looked up anew: it may have been recalled, or the block come from elsewhere. */
+  #target(): PieceBuffer | undefined {
+    if (this.#lease === 0) return undefined;
+    const lease = this.#torrent.leases.get(this.#piece);
+    const takes = lease?.lease === this.#lease && lease.takes(this.#block, this.#peer);
+    return takes ? lease : undefined;
+  }
+
+  /** The block that is arriving is no longer waited for; it is still welcome. */
+  #releaseBlock(): void {
+    if (this.#claimed && this.#target() !== undefined) {
+      this.#torrent.leases.release(this.#piece as PieceIndex, this.#block);
+    }
+    this.#claimed = false;
+  }
+
+  /** Asks for the blocks that were put in the queue last. */
+  #sendLast(count: number): void {
+    if (count === 0) return;
+    const { geometry } = this.#torrent;
+    const bytes = Buffer.allocUnsafe(count * REQUEST_LENGTH);
+    let at = 0;
+    this.requests.forLast(count, (piece, block) => {
+      writeRequest(bytes, at, piece, block * BLOCK_LENGTH, geometry.blockLengthOf(piece, block));
+      at += REQUEST_LENGTH;
+    });
+    this.#send(bytes);
+  }
+
+  #cancelOf(piece: PieceIndex, block: number): Uint8Array {
+    const bytes = new Uint8Array(REQUEST_LENGTH);
+    writeCancel(bytes, 0, piece, block * BLOCK_LENGTH, this.#torrent.geometry.blockLengthOf(piece, block));
+    return bytes;
+  }
+
+  readonly #claim = (piece: PieceIndex, block: number): boolean => this.#torrent.leases.claim(piece, block, this.#peer);
+
+  readonly #release = (piece: PieceIndex, block: number): void => this.#torrent.leases.release(piece, block);
+}
