@@ -1,0 +1,279 @@
+// Sessions among peers that mean harm: whatever they do, the honest one's bytes arrive, no thread dies, memory stays bounded.
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { DownloadEvent, DownloadStats } from '../../src/api.js';
+import type { Options } from '../../src/options.js';
+import type { Session, SessionSettings } from '../../src/session.js';
+import * as hostile from '../helpers/hostile-peers.js';
+import {
+  FAST_AND_EXTENDED,
+  fullBitfield,
+  handshakeOf,
+  INTERESTED,
+  RawPeer,
+  request,
+} from '../helpers/scripted-peer.js';
+import { atEnd, emptyFolder, ending, openSession } from '../helpers/session-harness.js';
+import { type SmallTorrent, smallTorrent } from '../helpers/small-torrent.js';
+
+const BLOCK = 16_384;
+const MIB = 1_048_576;
+/** 40 pieces of 4 blocks and a short one. */
+const torrent = smallTorrent(40 * 4 * BLOCK + 777, 4 * BLOCK);
+const privateTorrent = hostile.privateOf(torrent, (info) => createHash('sha1').update(info).digest());
+
+/** Deadlines a test can wait for. */
+const HASTY: Partial<Options> = { requestTimeoutMs: 300, handshakeTimeoutMs: 500, endgameAfterMs: 50, tickMs: 50 };
+/** What any of this may cost in memory beside what the session needs: worker heaps grow by themselves. */
+const MAX_GROWTH = 100 * MIB;
+const MAX_CLOSE_MS = 5_000;
+
+const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url).href;
+
+const at = (...ports: number[]) => ports.map((port) => ({ host: '127.0.0.1', port }));
+
+/** A session of two workers that counts the threads it starts. */
+async function watchedSession(
+  overrides: Partial<Options> = {},
+  settings: SessionSettings = {},
+): Promise<{ session: Session; starts: () => Promise<number> }> {
+  const file = join(await emptyFolder(), 'counted.mjs');
+  await writeFile(
+    file,
+    `import { appendFileSync } from 'node:fs';
+     import { peerGroup as uncounted } from ${JSON.stringify(WORKER)};
+     export function peerGroup(start) {
+       appendFileSync(${JSON.stringify(`${file}.starts`)}, '!');
+       return uncounted(start);
+     }`,
+  );
+  const workerUrl = new URL(`file://${file}`);
+  const session = await openSession({ ...HASTY, ...overrides }, { workerUrl, ...settings });
+  return { session, starts: async () => (await readFile(`${file}.starts`)).length };
+}
+
+/** @returns what the sooner sampled peak was above the start, bytes */
+function watchMemory(): () => number {
+  const before = process.memoryUsage().rss;
+  let peak = before;
+  const timer = setInterval(() => {
+    peak = Math.max(peak, process.memoryUsage().rss);
+  }, 20);
+  return () => {
+    clearInterval(timer);
+    return Math.max(peak, process.memoryUsage().rss) - before;
+  };
+}
+
+async function closesSoon(session: Session): Promise<void> {
+  const started = performance.now();
+  await session.close();
+  expect(performance.now() - started).toBeLessThan(MAX_CLOSE_MS);
+}
+
+interface Outcome {
+  readonly stats: DownloadStats;
+  readonly events: readonly DownloadEvent[];
+}
+
+/** Downloads from one honest seed beside a hostile peer that has its way first, and checks all that must hold. */
+async function survives(
+  script: hostile.HostileScript,
+  { of = torrent, options = {} }: { of?: SmallTorrent; options?: Partial<Options> } = {},
+): Promise<Outcome> {
+  const bad = await ending(hostile.hostilePeer(of, script));
+  const good = await ending(hostile.patientSeed(of, bad.deed));
+  const { session, starts } = await watchedSession(options);
+  const [out, events, growth] = [await emptyFolder(), [] as DownloadEvent[], watchMemory()];
+  const onEvent = (event: DownloadEvent) => events.push(event);
+  const download = session.add(of.bytes, { out, peers: at(bad.port, good.port), onEvent });
+  await Promise.all([bad.deed, download.done]);
+  expect((await readFile(join(out, of.name))).equals(of.payload)).toBe(true);
+  expect(growth()).toBeLessThan(MAX_GROWTH);
+  expect(await starts()).toBe(2);
+  expect(events.filter(({ type }) => type === 'warning')).toEqual([]);
+  const stats = download.stats();
+  await closesSoon(session);
+  return { stats, events };
+}
+
+describe('a download completes beside a peer that', () => {
+  const scripts: readonly [string, hostile.HostileScript][] = [
+    ['floods requests', hostile.floodsRequests],
+    ['floods HAVEs', hostile.floodsHaves],
+    ['never answers', hostile.neverAnswers],
+    ['answers a byte at a time', hostile.answersAByteAtATime],
+    ['answers from the wrong place', hostile.answersFromTheWrongPlace],
+    ['chokes and unchokes instead of answering', hostile.chokesAndUnchokes],
+    ['floods chokes and unchokes', hostile.floodsChokes],
+    ['rejects what it claims to have', hostile.rejectsWhatItClaims],
+    ['answers with empty blocks', hostile.sendsEmptyBlocks],
+    ['uses ids that were never negotiated', hostile.usesIdsNeverNegotiated],
+    ['uses extensions that were never negotiated', hostile.usesExtensionsNeverNegotiated],
+    ['repeats its extended handshake', hostile.shakesHandsAllTheTime],
+    ['floods allowed fast pieces, rejects and suggestions', hostile.floodsAllowedFastAndRejects],
+    ['reads none of the rejects it asks for', hostile.floodsRequestsAndReadsNoReject],
+  ];
+  it.each(scripts)('%s', async (_what, script) => {
+    await survives(script);
+  });
+
+  const wasteful: readonly [string, hostile.HostileScript][] = [
+    ['sends poison unasked', hostile.sendsPoisonUnasked],
+    ['answers for the wrong piece', hostile.answersForTheWrongPiece],
+    ['answers twice', hostile.answersTwice],
+  ];
+  it.each(wasteful)('%s, and keeps none of it', async (_what, script) => {
+    const { stats } = await survives(script);
+    expect(stats.wasted).toBeGreaterThan(0);
+    expect(stats).toMatchObject({ have: torrent.payload.length, downloaded: torrent.payload.length });
+  });
+
+  // Each of these waits until the client has hung up.
+  const cutOff: readonly [string, hostile.HostileScript][] = [
+    ['announces a message of 1 GiB', hostile.announcesAGibibyte],
+    ['announces a bitfield of 1 MiB', hostile.announcesABitfieldOfAMebibyte],
+    ['sends a short bitfield', hostile.sendsAShortBitfield],
+    ['sends a bitfield with spare bits', hostile.sendsSpareBits],
+    ['names a piece beyond the last', hostile.namesAPieceBeyondTheLast],
+    ['talks before the handshake', hostile.talksBeforeTheHandshake],
+    ['shakes hands slowly', hostile.shakesHandsSlowly],
+    ['sends 10,000 addresses in one message', hostile.exchangesManyPeersAtOnce],
+    ['nests lists deeply in its extended handshake', hostile.nestsDeeply],
+    ['nests dictionaries deeply in its extended handshake', hostile.nestsDictionaries],
+    ['sends 64 KiB of tokens in its extended handshake', hostile.sendsManyTokens],
+    ['sends 8,000 tokens in its extended handshake', hostile.sendsManyTokensInBounds],
+    ['announces a string of 2 GiB in its extended handshake', hostile.announcesALongString],
+    ['ends its extended handshake in the middle', hostile.endsInTheMiddle],
+  ];
+  it.each(cutOff)('%s, and cuts it off', async (_what, script) => {
+    await survives(script);
+  });
+
+  it('exchanges 10,000 peers, of which it takes those of one message', async () => {
+    const { stats } = await survives(hostile.exchangesPeersAllTheTime);
+    expect(stats.knownPeers).toBe(2 + 50);
+  });
+
+  it('exchanges peers of a private torrent, and takes none', async () => {
+    const { stats } = await survives(hostile.exchangesPeersAllTheTime, { of: privateTorrent });
+    expect(stats.knownPeers).toBe(2);
+  });
+});
+
+describe('a download among ten peers of which three send poison', () => {
+  it('bans these three, keeps the others and completes', async () => {
+    const all = fullBitfield(41);
+    const most = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0]);
+    const rest = [32, 33, 34, 35, 36, 37, 38, 39, 40];
+    const idOf = (n: number) => `-XX0001-peer-no-${n}---`;
+    // What only the poisoners claim makes each of them give something, however quick the others are.
+    const peers = await Promise.all(
+      Array.from({ length: 10 }, (_, n) => ending(hostile.oneOfMany(torrent, idOf(n), n < 3 ? all : most, n < 3))),
+    );
+    const { session, starts } = await watchedSession();
+    const [out, banned, lost] = [await emptyFolder(), new Set<number>(), [] as string[]];
+    let warnings = 0;
+    const onEvent = (event: DownloadEvent) => {
+      if (event.type === 'warning') warnings++;
+      if (event.type !== 'peer') return;
+      if (event.what === 'disconnected: banned') banned.add(event.address.port);
+      else if (event.what.startsWith('disconnected') && event.what !== 'disconnected: removed') lost.push(event.what);
+      if (banned.size === 3) for (const peer of peers.slice(3)) peer.announce(rest);
+    };
+    const download = session.add(torrent.bytes, { out, peers: at(...peers.map(({ port }) => port)), onEvent });
+    await download.done;
+    expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+    expect([...banned].sort()).toEqual(
+      peers
+        .slice(0, 3)
+        .map(({ port }) => port)
+        .sort(),
+    );
+    expect({ warnings, lost }).toEqual({ warnings: 3, lost: [] });
+    expect(await starts()).toBe(2);
+    await closesSoon(session);
+  });
+});
+
+describe('the door', () => {
+  it('takes 500 connections that say nothing, lets them go and still serves who comes after', async () => {
+    let release = (): void => {};
+    const emptied = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const good = await ending(hostile.patientSeed(torrent, emptied));
+    const { session, starts } = await watchedSession();
+    const [out, growth] = [await emptyFolder(), watchMemory()];
+    const download = session.add(torrent.bytes, { out, peers: at(good.port) });
+    const crowd = await Promise.all(Array.from({ length: 500 }, () => RawPeer.dial(session.port)));
+    const late = await RawPeer.dial(session.port);
+    atEnd(async () => late.socket.destroy());
+    late.send(handshakeOf(torrent.infohash));
+    expect((await late.bytes(68)).subarray(28, 48).equals(torrent.infohash)).toBe(true);
+    await Promise.all(crowd.map(({ closed }) => closed));
+    release();
+    await download.done;
+    expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+    expect(growth()).toBeLessThan(MAX_GROWTH);
+    expect(await starts()).toBe(2);
+    await closesSoon(session);
+  });
+
+  it('takes 500 connections that ask for a torrent it has not, and sends them away', async () => {
+    const { session, starts } = await watchedSession();
+    const crowd = await Promise.all(Array.from({ length: 500 }, () => RawPeer.dial(session.port)));
+    for (const peer of crowd) peer.send(handshakeOf(Buffer.alloc(20, 7)));
+    await Promise.all(crowd.map(({ closed }) => closed));
+    expect(await starts()).toBe(2);
+    await closesSoon(session);
+  });
+
+  it('gives no connection longer than its deadline, however it trickles in', async () => {
+    const { session } = await watchedSession();
+    const loris = await RawPeer.dial(session.port);
+    await hostile.shakesHandsSlowly(loris, torrent);
+    await closesSoon(session);
+  });
+});
+
+describe('a seed', () => {
+  const leechers: readonly [string, Buffer<ArrayBuffer> | undefined][] = [
+    ['of BEP 3', undefined],
+    ['with the fast extension', FAST_AND_EXTENDED],
+  ];
+  it.each(leechers)(
+    'serves others beside a peer %s that asks without end and reads nothing',
+    async (_what, reserved) => {
+      const { session, starts } = await watchedSession();
+      const [full, out] = [await emptyFolder(), await emptyFolder()];
+      await writeFile(join(full, torrent.name), torrent.payload);
+      await session.add(torrent.bytes, { out: full, seed: true }).done;
+      const greedy = await RawPeer.dial(session.port);
+      atEnd(async () => greedy.socket.destroy());
+      greedy.send(handshakeOf(torrent.infohash, '-XX6666-hostile-peer', reserved), INTERESTED);
+      await greedy.bytes(68);
+      await greedy.nextOf(1);
+      const growth = watchMemory();
+      greedy.socket.pause();
+      const asks = Buffer.concat(Array.from({ length: 4_000 }, (_, i) => request(i % 40, 0, BLOCK)));
+      let pouring = true;
+      const pour = async (): Promise<void> => {
+        for (let i = 0; i < 300 && pouring; i++) {
+          await new Promise<void>((resolve) => greedy.socket.write(asks, () => resolve()));
+        }
+      };
+      const poured = pour();
+      const honest = await openSession();
+      await honest.add(torrent.bytes, { out, peers: at(session.port) }).done;
+      expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+      await Promise.race([poured, new Promise((resolve) => setTimeout(resolve, 3_000))]);
+      pouring = false;
+      expect(growth()).toBeLessThan(MAX_GROWTH);
+      expect(await starts()).toBe(2);
+      await closesSoon(session);
+    },
+  );
+});
