@@ -29,6 +29,9 @@ export interface DownloadTorrent {
 /** Requests are topped up when fewer than this part of the window is outstanding: one write for many. */
 const TOP_UP_BELOW = 0.75;
 
+/** How long a peer is left alone that rejects without choking, because its queue is full or it always does; doubles until it gives a block. */
+const REST_MS = 500;
+
 export class DownloadSide {
   readonly requests = new RequestQueue();
   readonly pipeline: Pipeline;
@@ -46,6 +49,7 @@ export class DownloadSide {
   #answeredAt: number;
   /** A peer that rejects a request is asked for nothing until then. */
   #restUntil = Number.NEGATIVE_INFINITY;
+  #restMs = REST_MS;
   // The block that is arriving
   #piece = 0;
   #block = 0;
@@ -166,8 +170,16 @@ export class DownloadSide {
   onRejected(piece: PieceIndex, block: number, rests: boolean, now: number): boolean {
     if (this.requests.take(piece, block) !== Match.live) return false;
     this.#torrent.leases.release(piece, block);
-    if (rests) this.#restUntil = now + this.#requestTimeoutMs;
+    if (rests) this.#rest(now);
     return true;
+  }
+
+  #rest(now: number): void {
+    // Of several rejects in a row the first one counts.
+    if (now < this.#restUntil) return;
+    this.#restUntil = now + this.#restMs;
+    this.#restMs = Math.min(this.#restMs * 2, this.#requestTimeoutMs);
+    this.pipeline.onOverflow(this.requests.size);
   }
 
   /** A whole block begins to arrive; what was never asked for is thrown away. */
@@ -207,6 +219,7 @@ export class DownloadSide {
     this.#lease = 0;
     if (lease === undefined) return this.#torrent.onWaste(this.#length);
     this.downloaded += this.#length;
+    this.#restMs = REST_MS;
     this.recent += this.#length;
     const isContested = lease.isContested(this.#block);
     this.#torrent.leases.complete(lease, this.#block, this.#peer, now);

@@ -61,6 +61,12 @@ export class Pipeline {
     this.#window = Math.min(this.#window, this.#cap);
   }
 
+  /** The peer rejected a request with so many others outstanding: its queue is no longer than that, whatever it said. */
+  onOverflow(outstanding: number): void {
+    this.#cap = Math.max(this.#options.requestsMin, Math.min(this.#cap, outstanding));
+    this.#resize(Math.min(this.#window, this.#cap));
+  }
+
   /** Requests go out after a pause: the time nothing was asked for must not count as slowness. */
   onIdleEnd(now: number): void {
     this.#roundStart = now;

@@ -63,7 +63,7 @@ describe('the fast extension', () => {
   });
 
   it('leaves a peer alone for a while that rejects without choking', () => {
-    const peer = fast(undefined, { requestTimeoutMs: 1_000 });
+    const peer = fast();
     peer.torrent.lease(0);
     peer.hear(HAVE_ALL, UNCHOKE);
     peer.said();
@@ -71,7 +71,7 @@ describe('the fast extension', () => {
     expect(peer.said()).toBe('');
     peer.hear(peer.torrent.block(0, 1), peer.torrent.block(0, 2));
     expect(peer.said()).toBe('');
-    peer.now += 1_000;
+    peer.now += 500;
     peer.session.fill(peer.now);
     expect(peer.said()).toBe(peer.torrent.request(0, 0));
   });

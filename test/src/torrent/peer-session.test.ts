@@ -372,6 +372,7 @@ describe('an empty block, as BitComet rejects a request', () => {
       requests += peer.said().length / 34;
     }
     expect(torrent.leases.missingBlocks).toBe(3);
+    // Within 10 s: at 0, 0.5, 1.5, 3.5 and 7.5 s, and soon one at a time.
     expect(requests).toBeLessThan(10);
     peer.now += 20_000;
     peer.session.fill(peer.now);

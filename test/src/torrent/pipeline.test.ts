@@ -255,3 +255,16 @@ describe('the window', () => {
     );
   });
 });
+
+describe('a peer that rejects requests', () => {
+  it('is not owed as many again as when it rejected one, whatever it had said', () => {
+    const pipeline = new Pipeline({ ...DEFAULTS, requestsAtStart: 200 });
+    pipeline.onReqq(500);
+    pipeline.onOverflow(120);
+    expect(pipeline.window).toBe(120);
+    for (let now = 0; now < 10_000; now += 25) pipeline.onBlock(pipeline.window * BLOCK * (1 + now), now);
+    expect(pipeline.window).toBe(120);
+    pipeline.onOverflow(0);
+    expect(pipeline.window).toBe(requestsMin);
+  });
+});
