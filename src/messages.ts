@@ -55,6 +55,7 @@ export type DisconnectReason =
   | 'duplicate' // connected twice: main chose the other one
   | 'both-seeds' // neither wants anything
   | 'banned' // sent bad data
+  | 'full' // came when as many as there may be had come
   | 'removed' // the torrent was removed
   | 'refused-torrent' // incoming, for a torrent we do not have
   | 'stopped'; // the session is closing

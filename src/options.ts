@@ -56,7 +56,13 @@ const TUNABLES = {
   openFiles: { default: 128, min: 1, max: 100_000, unit: 'count', why: 'descriptors a thread keeps open' },
 
   // Peers
-  peersPerTorrent: { default: 80, min: 1, max: 10_000, unit: 'count', why: 'connections and dials of one torrent' },
+  peersPerTorrent: {
+    default: 80,
+    min: 1,
+    max: 10_000,
+    unit: 'count',
+    why: 'dials and dialled connections of one torrent; as many may come in',
+  },
   maxPeers: {
     default: 2000,
     min: 1,

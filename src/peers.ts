@@ -74,7 +74,9 @@ export class Peers {
    */
   dial(groups: readonly number[], allowance: number, now: number): number {
     const { torrent, options, send } = this.#settings;
-    const room = Math.min(allowance, options.peersPerTorrent - this.#list.connected - this.#list.dialling);
+    const { connected, incoming, dialling } = this.#list;
+    // Who comes in does not keep us from dialling: a crowd at the door could starve a download.
+    const room = Math.min(allowance, options.peersPerTorrent - (connected - incoming) - dialling);
     let dialled = 0;
     while (dialled < room && groups.length > 0) {
       const group = groups.reduce((least, next) => (this.#list.load(next) < this.#list.load(least) ? next : least));
@@ -91,6 +93,8 @@ export class Peers {
     if (this.#list.isBanned(address)) return this.#drop(group, peer, 'banned');
     const double = this.#list.onConnected({ group, peer, address, peerId, incoming });
     if (double !== undefined) return this.#drop(double.group, double.peer, 'duplicate');
+    if (incoming && this.#list.incoming > this.#settings.options.peersPerTorrent)
+      return this.#drop(group, peer, 'full');
     this.#events.onPeer('connected', address, peerId);
   }
 
@@ -130,7 +134,7 @@ export class Peers {
     }
   }
 
-  #drop(group: number, peer: number, reason: 'banned' | 'duplicate'): void {
+  #drop(group: number, peer: number, reason: 'banned' | 'duplicate' | 'full'): void {
     this.#settings.send(group, { type: 'drop', peers: [peer], reason });
   }
 }

@@ -28,9 +28,12 @@ export class RateSplit {
     this.#up = Array.from({ length: groupCount }, () => NOTHING);
   }
 
+  /** A group that has its first peers need not wait for the next split. */
   onLoad(group: number, down: GroupLoad, up: GroupLoad): void {
+    const starts = (this.#down[group]?.peers === 0 && down.peers > 0) || (this.#up[group]?.peers === 0 && up.peers > 0);
     this.#down[group] = down;
     this.#up[group] = up;
+    if (starts) this.split();
   }
 
   /** Tells every group its share. */

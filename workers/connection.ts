@@ -14,6 +14,9 @@ import type { GroupContext } from './context.js';
 import { Encryption, type EncryptionLink } from './encryption.js';
 import type { GroupTorrent } from './group-torrent.js';
 
+/** Bytes not taken by the system above which a peer is not read from: what it is owed anyway is less (`uploadBufferBytes`). */
+const MAX_UNSENT = 4 * 1_048_576;
+
 export class Connection implements PeerLink, EncryptionLink {
   /** Unique in its group, > 0. */
   readonly peer: number;
@@ -93,7 +96,10 @@ export class Connection implements PeerLink, EncryptionLink {
     socket.on('error', () => this.close(this.#connected ? 'closed' : 'refused'));
     socket.on('close', () => this.close('closed'));
     socket.on('end', () => this.close('closed'));
-    socket.on('drain', () => this.serve());
+    socket.on('drain', () => {
+      this.serve();
+      this.onServed();
+    });
     if (this.incoming) socket.on('data', (chunk: Buffer) => this.onBytes(chunk, 0, chunk.length));
     else socket.on('connect', () => this.#onConnect());
   }
@@ -133,6 +139,8 @@ export class Connection implements PeerLink, EncryptionLink {
       this.close('protocol');
     }
     this.#torrent?.afterRead(this, now);
+    // Whoever makes us answer and reads no answers is not heard until it does.
+    if (this.unsentBytes >= MAX_UNSENT) this.hold();
     this.#context.afterRead(now);
   }
 
@@ -231,9 +239,9 @@ export class Connection implements PeerLink, EncryptionLink {
     this.#socket?.pause();
   }
 
-  /** Some uploads have gone out: a peer that was held back may be read from again. */
+  /** Something has gone out: a peer that was held back may be read from again. */
   onServed(): void {
-    if (!this.#held || this.session?.uploads.hasRoom !== true) return;
+    if (!this.#held || this.session?.uploads.hasRoom !== true || this.unsentBytes >= MAX_UNSENT) return;
     this.#held = false;
     this.#socket?.resume();
   }

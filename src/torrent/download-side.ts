@@ -29,7 +29,7 @@ export interface DownloadTorrent {
 /** Requests are topped up when fewer than this part of the window is outstanding: one write for many. */
 const TOP_UP_BELOW = 0.75;
 
-/** How long a peer is left alone that rejects without choking, because its queue is full or it always does; doubles until it gives a block. */
+/** How long a peer is left alone that rejects without choking or chokes instead of giving; doubles until it gives a block. */
 const REST_MS = 500;
 
 export class DownloadSide {
@@ -50,6 +50,8 @@ export class DownloadSide {
   /** A peer that rejects a request is asked for nothing until then. */
   #restUntil = Number.NEGATIVE_INFINITY;
   #restMs = REST_MS;
+  /** Chokes in a row that came instead of blocks. */
+  #fruitless = 0;
   // The block that is arriving
   #piece = 0;
   #block = 0;
@@ -134,20 +136,21 @@ export class DownloadSide {
     this.#releaseBlock();
   }
 
-  /** Nothing that is outstanding will be answered. */
-  drop(): void {
-    this.requests.clear(this.#release);
+  /** Nothing that is outstanding will be answered (BEP 3). Who gives one choke after the other for requests is left alone for a while. */
+  onChoke(now: number): void {
+    if (this.requests.size > 0 && ++this.#fruitless > 1) this.#rest(now);
+    this.#drop();
   }
 
-  onUnchoke(): void {
-    this.#restUntil = Number.NEGATIVE_INFINITY;
+  #drop(): void {
+    this.requests.clear(this.#release);
   }
 
   /** The connection is gone: what the peer owed is missing again. */
   onClose(): void {
     this.#releaseBlock();
     this.#lease = 0;
-    this.drop();
+    this.#drop();
   }
 
   /** The block has come from elsewhere. */
@@ -170,7 +173,10 @@ export class DownloadSide {
   onRejected(piece: PieceIndex, block: number, rests: boolean, now: number): boolean {
     if (this.requests.take(piece, block) !== Match.live) return false;
     this.#torrent.leases.release(piece, block);
-    if (rests) this.#rest(now);
+    if (rests && now >= this.#restUntil) {
+      this.#rest(now);
+      this.pipeline.onOverflow(this.requests.size);
+    }
     return true;
   }
 
@@ -179,7 +185,6 @@ export class DownloadSide {
     if (now < this.#restUntil) return;
     this.#restUntil = now + this.#restMs;
     this.#restMs = Math.min(this.#restMs * 2, this.#requestTimeoutMs);
-    this.pipeline.onOverflow(this.requests.size);
   }
 
   /** A whole block begins to arrive; what was never asked for is thrown away. */

@@ -54,6 +54,7 @@ export class PeerList {
   /** Entries in state `idle`: nothing to look for when there are none. */
   #idle = 0;
   #dialling = 0;
+  #incoming = 0;
   /** Dials and dialled connections by group. */
   readonly #loads = new Map<number, number>();
   #everConnected = false;
@@ -70,6 +71,11 @@ export class PeerList {
   /** Connections that are established. */
   get connected(): number {
     return this.#connections.size;
+  }
+
+  /** Connections that came in. */
+  get incoming(): number {
+    return this.#incoming;
   }
 
   get dialling(): number {
@@ -155,6 +161,7 @@ export class PeerList {
     const fresh: PeerConnection = { ...connection, deaths: this.#deaths.get(key) ?? 0 };
     const twin = this.#findTwin(peerId);
     this.#connections.set(`${group}/${peer}`, fresh);
+    if (incoming) this.#incoming++;
     this.#everConnected = true;
     const entry = this.#entries.get(key);
     if (entry !== undefined && !incoming) this.#move(entry, 'connected');
@@ -181,6 +188,7 @@ export class PeerList {
     const connection = this.connection(group, peer);
     if (connection === undefined) return;
     this.#connections.delete(`${group}/${peer}`);
+    if (connection.incoming) this.#incoming--;
     // The other end knows the rule, too, and may be quicker to close.
     const isDuplicate = this.#doomed.delete(connection) || reason === 'duplicate';
     this.#freeTwins(connection, now);

@@ -91,6 +91,8 @@ export class PeerSession implements WireSink {
   readonly #fast: boolean;
   /** Pieces the peer lets us ask for while it chokes us; empty until it names one. */
   #allowedFast: Bitfield | undefined;
+  /** One port is believed: a peer that names thousands wants our address book. */
+  #hasNamedPort = false;
   #now: number;
   /** Times it was a seed and lost a piece. */
   #lapses = 0;
@@ -167,6 +169,7 @@ export class PeerSession implements WireSink {
   receive(bytes: Uint8Array, start: number, end: number, now: number): void {
     this.#now = now;
     this.#decoder.push(bytes, start, end);
+    this.uploads.flush();
   }
 
   /** Requests blocks up to the window. */
@@ -211,12 +214,11 @@ export class PeerSession implements WireSink {
    */
   onChoke(): void {
     this.peerChoking = true;
-    if (!this.#fast) this.downloads.drop();
+    if (!this.#fast) this.downloads.onChoke(this.#now);
   }
 
   onUnchoke(): void {
     this.peerChoking = false;
-    this.downloads.onUnchoke();
   }
 
   onInterested(): void {
@@ -281,7 +283,9 @@ export class PeerSession implements WireSink {
 
   #onExtendedHandshake({ reqq, port }: ExtendedHandshake): void {
     if (reqq !== undefined) this.downloads.pipeline.onReqq(reqq);
-    if (port !== undefined) this.#torrent.onListenPort(this, port);
+    if (port === undefined || this.#hasNamedPort) return;
+    this.#hasNamedPort = true;
+    this.#torrent.onListenPort(this, port);
   }
 
   #onDontHave(index: number): void {

@@ -30,6 +30,8 @@ export class UploadSide {
   /** Pieces the peer may ask for while it is choked. */
   readonly #allowedFast = new Set<number>();
   #choking = true;
+  /** Not sent yet. */
+  #rejects: Uint8Array[] = [];
 
   constructor(settings: UploadSettings) {
     this.#settings = settings;
@@ -53,6 +55,7 @@ export class UploadSide {
     for (const { piece, begin, length } of this.queue.clear((request) => this.#allowedFast.has(request.piece))) {
       this.#reject(piece, begin, length);
     }
+    this.flush();
   }
 
   unchoke(): void {
@@ -88,6 +91,13 @@ export class UploadSide {
 
   /** BEP 3 has no word for it: a request that crossed our choke, or is one too many, stays without an answer there. */
   #reject(piece: number, begin: number, length: number): void {
-    if (this.#settings.fast) this.#settings.send(encodeReject(piece, begin, length));
+    if (this.#settings.fast) this.#rejects.push(encodeReject(piece, begin, length));
+  }
+
+  /** Sends the rejects of one read as one write: one by one they cost far more memory than they have bytes. */
+  flush(): void {
+    if (this.#rejects.length === 0) return;
+    this.#settings.send(Buffer.concat(this.#rejects));
+    this.#rejects = [];
   }
 }

@@ -6,10 +6,18 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { aria2 } from './aria2.js';
 import { closeLabs, inLab, type Lab } from './lab.js';
-import { libtorrent } from './libtorrent.js';
+import { encryptedLibtorrent, libtorrent, passiveLibtorrent, startLibtorrent } from './libtorrent.js';
 import { expectPackages } from './packages.js';
-import { expectCopy, expectRoom, makeFilePayload, makeFolderPayload, type Payload } from './payload.js';
-import { type Outcome, type SpateSeed, spateGet, spateSeed } from './spate.js';
+import {
+  expectCopy,
+  expectRoom,
+  makeFilePayload,
+  makeFolderPayload,
+  makeSmallPayload,
+  type Payload,
+  writePartOfSmall,
+} from './payload.js';
+import { type Outcome, type SpateStay, spateGet, spateGetAndSeed, spateSeed } from './spate.js';
 import { type ForeignClient, newFolder, type Task } from './task.js';
 import { startTracker, type Tracker } from './tracker.js';
 import { transmission } from './transmission.js';
@@ -23,6 +31,7 @@ const ROOM_BYTES = 2 * 2 ** 30;
 let root: string;
 let file: Payload;
 let folder: Payload;
+let small: Payload;
 
 beforeAll(async () => {
   expectPackages();
@@ -30,6 +39,7 @@ beforeAll(async () => {
   root = await realpath(await mkdtemp(join(tmpdir(), 'spate-interop-')));
   file = await makeFilePayload(await newRoot('file'));
   folder = await makeFolderPayload(await newRoot('folder'));
+  small = await makeSmallPayload(await newRoot('small'));
 });
 
 afterEach(closeLabs);
@@ -44,7 +54,16 @@ async function newRoot(name: string): Promise<string> {
   return path;
 }
 
-const trackerIn = (lab: Lab): Promise<Tracker> => startTracker(lab, [file.infohash, folder.infohash]);
+const trackerIn = (lab: Lab): Promise<Tracker> => {
+  const infohashes = [file, folder, small].map(({ infohash }) => infohash);
+  return startTracker(lab, infohashes);
+};
+
+async function leechesCopy(client: ForeignClient, payload: Payload, task: Omit<Task, 'folder'>): Promise<void> {
+  const out = await newFolder(task.lab, `${client.name}-out`);
+  await client.leech({ ...task, folder: out });
+  await expectCopy(payload, out, client.lacksEmptyFiles);
+}
 
 describe('spate get', () => {
   async function downloadsFrom(client: ForeignClient, payload: Payload, scheme: Scheme): Promise<void> {
@@ -109,7 +128,7 @@ describe('spate seed', () => {
     return inLab(async (lab) => {
       const tracker = await trackerIn(lab);
       const torrent = payload.torrent(tracker[scheme]);
-      const startSeed = (): Promise<SpateSeed> => spateSeed({ lab, torrent, folder: payload.root });
+      const startSeed = (): Promise<SpateStay> => spateSeed({ lab, torrent, folder: payload.root });
       const leechAll = async (): Promise<void> => {
         await Promise.all(clients.map((client) => leechesCopy(client, payload, { lab, torrent })));
       };
@@ -122,12 +141,6 @@ describe('spate seed', () => {
       const [, seed] = await Promise.all([leechAll(), everybodyIsThere().then(startSeed)]);
       return seed.leave();
     });
-  }
-
-  async function leechesCopy(client: ForeignClient, payload: Payload, task: Omit<Task, 'folder'>): Promise<void> {
-    const out = await newFolder(task.lab, `${client.name}-out`);
-    await client.leech({ ...task, folder: out });
-    await expectCopy(payload, out, client.lacksEmptyFiles);
   }
 
   it('gives a folder to aria2, which finds it at an HTTP tracker', async () => {
@@ -150,4 +163,107 @@ describe('spate seed', () => {
     expect(uploaded).toBeGreaterThanOrEqual(file.length);
     expect(peers).toBeGreaterThanOrEqual(ALL.length);
   });
+});
+
+describe('encryption', () => {
+  it('lets spate get download from a libtorrent that requires it', () =>
+    inLab(async (lab) => {
+      const torrent = small.torrent();
+      const out = await newFolder(lab, 'out');
+      const address = await encryptedLibtorrent.seed({ lab, torrent, folder: small.root });
+
+      const outcome = await spateGet({ lab, torrent, folder: out }, '--peer', address!);
+
+      expect(outcome).toMatchObject({ state: 'complete', downloaded: small.length, peers: 1 });
+      await expectCopy(small, out);
+    }));
+
+  it('lets spate seed give to a libtorrent that requires it, and that dials', () =>
+    inLab(async (lab) => {
+      const tracker = await trackerIn(lab);
+      const torrent = small.torrent(tracker.http);
+      const seed = await spateSeed({ lab, torrent, folder: small.root });
+
+      await leechesCopy(encryptedLibtorrent, small, { lab, torrent });
+
+      expect((await seed.leave()).uploaded).toBeGreaterThanOrEqual(small.length);
+    }));
+
+  it('is what spate get can require of all three', () =>
+    inLab(async (lab) => {
+      const tracker = await trackerIn(lab);
+      const torrent = small.torrent(tracker.http);
+      const out = await newFolder(lab, 'out');
+      for (const client of ALL) await client.seed({ lab, torrent, folder: small.root });
+      await tracker.expect(small.infohash, { seeds: ALL.length });
+
+      const outcome = await spateGet({ lab, torrent, folder: out }, '--encryption', 'require', '--max-down', '16MiB');
+
+      expect(outcome).toMatchObject({ state: 'complete', downloaded: small.length, peers: ALL.length });
+      await expectCopy(small, out);
+    }));
+});
+
+describe('peer exchange', () => {
+  it('tells spate get, from libtorrent, of the one peer that has the payload', () =>
+    inLab(async (lab) => {
+      const torrent = small.torrent();
+      const [out, crawlerOut] = [await newFolder(lab, 'out'), await newFolder(lab, 'crawler')];
+      const seed = await passiveLibtorrent.seed({ lab, torrent, folder: small.root });
+      // It never has a piece to give.
+      const crawler = await startLibtorrent({ lab, torrent, folder: crawlerOut }, '--crawl', '--connect', seed!);
+
+      const outcome = await spateGet({ lab, torrent, folder: out }, '--peer', crawler.address, '--peer-timeout', '80s');
+
+      expect(outcome).toMatchObject({ state: 'complete', downloaded: small.length, peers: 2 });
+      await expectCopy(small, out);
+    }));
+
+  it('tells a libtorrent, from spate, of the one peer that gives', () =>
+    inLab(async (lab) => {
+      const torrent = small.torrent();
+      const [out, middleOut] = [await newFolder(lab, 'out'), await newFolder(lab, 'middle')];
+      const seed = await passiveLibtorrent.seed({ lab, torrent, folder: small.root });
+      const leecher = await startLibtorrent({ lab, torrent, folder: out });
+      const peers = ['--peer', seed!, '--peer', leecher.address];
+      // One group, since a group tells only of its own peers.
+      const bounds = ['--workers', '1', '--no-upload', '--max-down', '64KiB'];
+      const middle = await spateGetAndSeed({ lab, torrent, folder: middleOut }, ...peers, ...bounds);
+
+      await leecher.seeds();
+
+      expect((await middle.leave()).uploaded).toBe(0);
+      await expectCopy(small, out);
+    }));
+});
+
+describe('a swarm without a seed', () => {
+  it('of three spates, aria2, libtorrent and transmission, each with a sixth of the pieces, completes everywhere', () =>
+    inLab(async (lab) => {
+      const members = 6;
+      const tracker = await trackerIn(lab);
+      const torrent = small.torrent(tracker.http);
+      const tasks: Task[] = [];
+      const parts: number[] = [];
+      for (let member = 0; member < members; member++) {
+        const folder = await newFolder(lab, `member-${member}`);
+        tasks.push({ lab, torrent, folder });
+        parts.push(await writePartOfSmall(small, folder, member, members));
+      }
+      const ours = tasks.slice(ALL.length);
+
+      const complete = ALL.map((client, member) => client.seed(tasks[member]!));
+      // Whoever comes later tells of itself by dialling, which transmission does not do here.
+      await tracker.expect(small.infohash, { leechers: ALL.length });
+      const stays = await Promise.all(ours.map((task) => spateGetAndSeed(task)));
+      await Promise.all([...complete, tracker.expect(small.infohash, { seeds: members })]);
+      const outcomes = await Promise.all(stays.map((stay) => stay.leave()));
+      // It removes the file it keeps beside the payload when it ends.
+      await lab.terminate(aria2.name);
+
+      for (const [i, outcome] of outcomes.entries()) {
+        expect(outcome.downloaded).toBe(small.length - parts[ALL.length + i]!);
+      }
+      for (const { folder } of tasks) await expectCopy(small, folder);
+    }));
 });

@@ -169,6 +169,14 @@ export class Lab {
     if (end !== expected) throw new Error(`expected ${client.name} to end with ${expected}, found ${end}`);
   }
 
+  /** Sends TERM to the processes of this name and waits until they have ended, in whatever way. */
+  async terminate(name: string): Promise<void> {
+    const clients = this.#clients.filter((client) => client.name === name);
+    for (const client of clients) client.kill('SIGTERM');
+    const ended = await Promise.race([Promise.all(clients.map((client) => client.ended)), this.#late]);
+    if (ended === undefined) throw new Error(`waited in vain for ${name} to end after a TERM`);
+  }
+
   /** The end of every log. */
   tails(): string {
     return this.#clients.map((client) => client.tail()).join('\n');

@@ -8,18 +8,46 @@ export const PYTHON = '/usr/bin/python3';
 
 const SCRIPT = fileURLToPath(new URL('libtorrent-peer.py', import.meta.url));
 
-export const libtorrent: ForeignClient = {
-  name: 'libtorrent',
-  async seed(task) {
-    const client = await start(task);
-    await client.line(/^seeding$/, task.lab.signal);
-    return undefined;
-  },
-  async leech(task) {
-    await task.lab.expectEnd(await start(task, '--leave'));
-  },
-};
+export const libtorrent: ForeignClient = clientWith('libtorrent');
 
-async function start(task: Task, ...options: readonly string[]): Promise<Client> {
-  return task.lab.start('libtorrent', PYTHON, [SCRIPT, await torrentFile(task), task.folder, ...options]);
+/** Takes and makes encrypted connections only. */
+export const encryptedLibtorrent: ForeignClient = clientWith('libtorrent that requires encryption', '--encrypt');
+
+/** Dials nobody. */
+export const passiveLibtorrent: ForeignClient = clientWith('libtorrent that waits to be dialled', '--passive');
+
+function clientWith(name: string, ...options: readonly string[]): ForeignClient {
+  return {
+    name,
+    async seed(task) {
+      const peer = await startLibtorrent(task, ...options);
+      await peer.seeds();
+      return peer.address;
+    },
+    async leech(task) {
+      await task.lab.expectEnd((await startLibtorrent(task, ...options, '--leave')).client);
+    },
+  };
+}
+
+export interface LibtorrentPeer {
+  readonly client: Client;
+  /** Where it accepts peers. */
+  readonly address: string;
+  /** Resolves when it has everything, on disk. */
+  seeds(): Promise<void>;
+}
+
+/** @param options of the script */
+export async function startLibtorrent(task: Task, ...options: readonly string[]): Promise<LibtorrentPeer> {
+  const { lab, folder } = task;
+  const client = await lab.start('libtorrent', PYTHON, [SCRIPT, await torrentFile(task), folder, ...options]);
+  const [, address] = await client.line(/^address (.+)$/, lab.signal);
+  return {
+    client,
+    address: address!,
+    async seeds() {
+      await client.line(/^seeding$/, lab.signal);
+    },
+  };
 }

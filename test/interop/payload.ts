@@ -1,5 +1,5 @@
 /**
- * What is transferred: a file and a folder of at least 256 MiB with the same bytes on every run, and the comparison of what
+ * What is transferred: a file and a folder of at least 256 MiB, and a small file, with the same bytes on every run, and the comparison of what
  * arrived with what was meant, which uses Node alone. Not a test.
  */
 import { type FileHandle, open, readdir, rm, stat, statfs } from 'node:fs/promises';
@@ -29,6 +29,10 @@ export interface Payload {
 /** One file, whose last piece and last block are short. */
 const FILE = { seed: 'a file', name: 'a single file.bin', length: 256 * MIB + 12_345 };
 
+/** For what is not about speed: many small pieces, the last one short. */
+const SMALL = { seed: 'a small file', name: 'small.bin', length: 48 * MIB + 4321 };
+const SMALL_PIECE_LENGTH = 64 * KIB;
+
 /** Pieces that end at no file's end; names with spaces and beyond ASCII, empty and tiny files, nested folders. */
 const FILES = [
   { path: ['read me first.txt'], length: 11 },
@@ -54,6 +58,11 @@ export function makeFilePayload(root: string): Promise<Payload> {
   return makePayload(root, FILE, 256 * KIB);
 }
 
+/** Writes the small file into `root`. */
+export function makeSmallPayload(root: string): Promise<Payload> {
+  return makePayload(root, SMALL, SMALL_PIECE_LENGTH);
+}
+
 /** Writes the folder into `root`. */
 export function makeFolderPayload(root: string): Promise<Payload> {
   return makePayload(root, FOLDER, FOLDER_PIECE_LENGTH);
@@ -69,6 +78,29 @@ async function makePayload(root: string, shape: PayloadShape, pieceLength: numbe
     length: file.length,
   }));
   return { root, length, files, infohash: parseMetainfo(torrent()).infohash, torrent };
+}
+
+/**
+ * Writes every `of`-th piece of the small file into `folder`, from piece `first` on, and nothing else of it.
+ * @returns bytes written
+ */
+export async function writePartOfSmall(payload: Payload, folder: string, first: number, of: number): Promise<number> {
+  const [{ path, length }] = payload.files as [Payload['files'][number]];
+  const [from, to] = await Promise.all([open(join(payload.root, path)), open(join(folder, path), 'wx')]);
+  const piece = Buffer.allocUnsafe(SMALL_PIECE_LENGTH);
+  let written = 0;
+  try {
+    // The rest reads as zeros.
+    await to.truncate(length);
+    for (let begin = first * piece.length; begin < length; begin += of * piece.length) {
+      const { bytesRead } = await from.read(piece, 0, piece.length, begin);
+      await to.write(piece, 0, bytesRead, begin);
+      written += bytesRead;
+    }
+  } finally {
+    await Promise.all([from.close(), to.close()]);
+  }
+  return written;
 }
 
 /**

@@ -21,34 +21,42 @@ export interface Outcome {
 
 /** `spate get`: resolves when it has ended well. */
 export async function spateGet(task: Task, ...options: readonly string[]): Promise<Outcome> {
-  const get = await start(task, 'get', [
-    await torrentFile(task),
-    '-o',
-    task.folder,
-    '--peer-timeout',
-    '20s',
-    ...options,
-  ]);
+  const get = await startGet(task, options);
   await task.lab.expectEnd(get);
   return outcomeOf(get);
 }
 
-export interface SpateSeed {
+/** A `spate` that stays until it is told to leave. */
+export interface SpateStay {
   /** Sends TERM; resolves when it has left in good order. */
   leave(): Promise<Outcome>;
 }
 
+/** `spate get --seed`: resolves when it runs. */
+export async function spateGetAndSeed(task: Task, ...options: readonly string[]): Promise<SpateStay> {
+  return stayOf(task, await startGet(task, ['--seed', ...options]));
+}
+
 /** `spate seed`: resolves when it says that it is ready. */
-export async function spateSeed(task: Task): Promise<SpateSeed> {
-  const seed = await start(task, 'seed', [await torrentFile(task), task.folder]);
+export async function spateSeed(task: Task, ...options: readonly string[]): Promise<SpateStay> {
+  const seed = await start(task, 'seed', [await torrentFile(task), task.folder, ...options]);
   await seed.line(/^\{"type":"ready"/, task.lab.signal);
+  return stayOf(task, seed);
+}
+
+function stayOf({ lab }: Task, client: Client): SpateStay {
   return {
     async leave() {
-      seed.kill('SIGTERM');
-      await task.lab.expectEnd(seed, TERMINATED);
-      return outcomeOf(seed);
+      client.kill('SIGTERM');
+      await lab.expectEnd(client, TERMINATED);
+      return outcomeOf(client);
     },
   };
+}
+
+async function startGet(task: Task, options: readonly string[]): Promise<Client> {
+  const fixed = ['-o', task.folder, '--peer-timeout', '20s'];
+  return start(task, 'get', [await torrentFile(task), ...fixed, ...options]);
 }
 
 function start({ lab }: Task, command: 'get' | 'seed', args: readonly string[]): Promise<Client> {

@@ -83,11 +83,18 @@ describe('the embedded tracker', () => {
   });
 
   it('takes another UDP port when that one is taken, and says so', async () => {
-    const taken = dgram.createSocket('udp4');
-    cleanups.push(() => taken.close());
-    await new Promise<void>((resolve) => taken.bind(0, '127.0.0.1', resolve));
-    const { port } = taken.address();
-    const tracker = await start({ port });
+    // A free UDP port need not be a free TCP port: another one then.
+    const onTakenPort = async (): Promise<{ port: number; tracker: Awaited<ReturnType<typeof start>> }> => {
+      const taken = dgram.createSocket('udp4');
+      cleanups.push(() => taken.close());
+      await new Promise<void>((resolve) => taken.bind(0, '127.0.0.1', resolve));
+      const { port } = taken.address();
+      return await start({ port }).then(
+        (tracker) => ({ port, tracker }),
+        () => onTakenPort(),
+      );
+    };
+    const { port, tracker } = await onTakenPort();
     expect(tracker.httpUrl).toBe(`http://127.0.0.1:${port}/announce`);
     expect(tracker.udpUrl).not.toBe(`udp://127.0.0.1:${port}/announce`);
     const { udp } = clients();
