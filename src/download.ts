@@ -78,7 +78,7 @@ export class Download {
   #announcer: Announcer | undefined;
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
-  #wanted: Bitfield;
+  readonly #wanted: Bitfield;
   /** Groups that know the torrent, with the statistics each sent last. */
   readonly #groups = new Map<number, TorrentStats | undefined>();
   /** Groups that have not given their last buffer back. */
@@ -179,7 +179,7 @@ export class Download {
 
   /** Leaves the swarm: what is being written is written, the trackers are told. Safe to call in any state, and again. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#end(this.#state === 'failed' ? 'failed' : 'stopped');
+    this.#stopping ??= this.#end('stopped');
     return this.#stopping;
   }
 

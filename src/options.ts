@@ -68,7 +68,7 @@ const TUNABLES = {
     min: 1,
     max: 100_000,
     unit: 'count',
-    why: 'connections of the session; lowered to 60% of the open-file limit',
+    why: 'connections of the session',
   },
   halfOpen: { default: 100, min: 1, max: 10_000, unit: 'count', why: 'dials under way in the session' },
   connectTimeoutMs: { default: 10_000, min: 10, max: 300_000, unit: 'ms', why: 'de facto 10-15 s' },
