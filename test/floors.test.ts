@@ -86,8 +86,9 @@ const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[]
   { files: /^src\/session\.ts$/, may: BELOW_CLI },
   // A program of its own.
   { files: /^src\/swarm\/demo\.ts$/, may: [/^src\/cli\//, /^src\/swarm\//, ...BELOW_CLI] },
+  { files: /^src\/bench\//, may: [/^src\/(bench|swarm)\//, ...BELOW_CLI] },
   { files: /^src\/swarm\//, may: [/^src\/swarm\//, ...BELOW_CLI] },
-  { files: /^src\/cli\//, may: [/^src\/cli\//, /^src\/swarm\//, ...BELOW_CLI] },
+  { files: /^src\/cli\//, may: [/^src\/(cli|bench|swarm)\//, ...BELOW_CLI] },
   { files: /^workers\//, may: [/^workers\//, /^src\/storage\//, ...CORE] },
 ];
 
