@@ -12,56 +12,28 @@
  */
 import { resolve } from 'node:path';
 import type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
+import { deferred } from './deferred.js';
 import type { Announcer, TrackerStatus } from './discovery/announcer.js';
 import { SpateError } from './errors.js';
-import type { FromGroup, ToGroup, TorrentStats } from './messages.js';
-import type { Options } from './options.js';
+import type { DownloadHost } from './host.js';
+import type { FromGroup, TorrentStats } from './messages.js';
+import { outOfPatience } from './patience.js';
 import { Peers } from './peers.js';
-import type { Family } from './protocol/address.js';
 import type { Metainfo } from './protocol/metainfo.js';
-import type { EncryptionMode } from './protocol/mse.js';
 import { FileStore } from './storage/files.js';
-import type { OpenFiles } from './storage/open-files.js';
 import { verifyFiles } from './storage/verify.js';
 import { WriteQueue } from './storage/write-queue.js';
 import { Bitfield } from './torrent/bitfield.js';
-import type { ByteBudget } from './torrent/byte-budget.js';
 import { Geometry, type PieceIndex } from './torrent/geometry.js';
 import { RateMeter } from './torrent/rate-meter.js';
 import { SharedMemory } from './torrent/shared-memory.js';
+import { TorrentGroups } from './torrent-groups.js';
 import { Transfer } from './transfer.js';
-
-/** What the torrents of a session share. */
-export interface DownloadHost {
-  readonly options: Options;
-  readonly encryption: EncryptionMode;
-  /** Address families that can be listened on and dialled from. */
-  readonly families: readonly Family[];
-  readonly groupCount: number;
-  readonly budget: ByteBudget;
-  readonly openFiles: OpenFiles;
-  readonly verifyThreads: number;
-  /** The announced port. */
-  readonly port: number;
-  readonly random: () => number;
-  now(): number;
-  createPeerId(): Uint8Array;
-  createAnnouncer(settings: ConstructorParameters<typeof Announcer>[0]): Announcer;
-  send(group: number, message: ToGroup): void;
-  /** Groups to serve a torrent with, the least loaded first. */
-  placeTorrent(pieceLength: number): number[];
-  /** Leases may be possible now. */
-  onCanLease(download: Download): void;
-  /** Addresses wait to be dialled. */
-  onCanDial(): void;
-  /** The download has ended; nothing more will be sent for it. */
-  onEnded(download: Download): void;
-}
 
 export class Download {
   readonly metainfo: Metainfo;
   readonly key: number;
-  readonly #host: DownloadHost;
+  readonly #host: DownloadHost<Download>;
   readonly #settings: DownloadSettings;
   readonly #geometry: Geometry;
   readonly #peerId: Uint8Array;
@@ -79,14 +51,7 @@ export class Download {
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
   readonly #wanted: Bitfield;
-  /** Groups that know the torrent, with the statistics each sent last. */
-  readonly #groups = new Map<number, TorrentStats | undefined>();
-  /** Groups that have not given their last buffer back. */
-  readonly #leaving = new Set<number>();
-  #onLeft: (() => void) | undefined;
-  /** Written since the groups were last told. */
-  #news: PieceIndex[] = [];
-  #newsAt = 0;
+  readonly #groups: TorrentGroups;
   #checked = 0;
   #haveBytes = 0;
   #activatedAt = 0;
@@ -97,7 +62,7 @@ export class Download {
   #lastTrackerError: string | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(key: number, metainfo: Metainfo, settings: DownloadSettings, host: DownloadHost) {
+  constructor(key: number, metainfo: Metainfo, settings: DownloadSettings, host: DownloadHost<Download>) {
     this.key = key;
     this.metainfo = metainfo;
     this.#settings = settings;
@@ -119,6 +84,7 @@ export class Download {
         onWarning: (message) => this.#emit({ type: 'warning', message }),
       },
     );
+    this.#groups = new TorrentGroups(key, host.options.haveBatchMs, (group, message) => host.send(group, message));
     const { pieceCount } = this.#geometry;
     this.#wanted = settings.fetch === false ? new Bitfield(pieceCount) : Bitfield.full(pieceCount);
     this.#store = new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
@@ -158,8 +124,6 @@ export class Download {
 
   stats(): DownloadStats {
     const now = this.#host.now();
-    let active = 0;
-    for (const stats of this.#groups.values()) active += stats?.active ?? 0;
     return {
       state: this.#state,
       length: this.metainfo.length,
@@ -172,7 +136,7 @@ export class Download {
       downRate: this.#down.bytesPerSecond(now),
       upRate: this.#up.bytesPerSecond(now),
       peers: this.#peers.connected,
-      activePeers: active,
+      activePeers: this.#groups.activePeers,
       knownPeers: this.#peers.known,
     };
   }
@@ -293,35 +257,27 @@ export class Download {
 
   /** Makes the torrent known to a group; the door learns of one when a peer asks for it. */
   addGroup(group: number): void {
-    const memory = this.#memory;
-    const transfer = this.#transfer;
-    if (memory === undefined || transfer === undefined || this.#groups.has(group)) return;
-    this.#groups.set(group, undefined);
-    this.#host.send(group, {
-      type: 'addTorrent',
-      torrent: this.key,
-      infohash: this.metainfo.infohash,
-      peerId: this.#peerId,
-      port: this.#host.port,
-    });
-    this.#host.send(group, {
-      type: 'metainfo',
-      torrent: this.key,
-      geometry: { length: this.metainfo.length, pieceLength: this.metainfo.pieceLength },
-      shared: memory.buffer,
-      private: this.metainfo.private,
-      metadataSize: this.metainfo.info.length,
-      root: this.#settings.out,
-      files: this.metainfo.files,
-      have: transfer.have.bytes,
-      wanted: this.#wanted.bytes,
-    });
+    if (this.#memory === undefined || this.#transfer === undefined || this.#stopping !== undefined) return;
+    this.#groups.add(
+      group,
+      { infohash: this.metainfo.infohash, peerId: this.#peerId, port: this.#host.port },
+      {
+        geometry: { length: this.metainfo.length, pieceLength: this.metainfo.pieceLength },
+        shared: this.#memory.buffer,
+        private: this.metainfo.private,
+        metadataSize: this.metainfo.info.length,
+        root: this.#settings.out,
+        files: this.metainfo.files,
+        have: this.#transfer.have.bytes,
+        wanted: this.#wanted.bytes,
+      },
+    );
   }
 
   /** Leases one run of pieces to each group that wants some. @returns whether any was */
   grant(now: number): boolean {
     let granted = false;
-    for (const group of this.#groups.keys()) granted = this.#transfer?.grant(group, now) || granted;
+    for (const group of this.#groups.all) granted = this.#transfer?.grant(group, now) || granted;
     return granted;
   }
 
@@ -336,7 +292,7 @@ export class Download {
 
   /** Dials addresses that are due, at most `allowance`. @returns how many */
   dial(allowance: number, now: number): number {
-    return this.#stopping === undefined ? this.#peers.dial([...this.#groups.keys()], allowance, now) : 0;
+    return this.#stopping === undefined ? this.#peers.dial(this.#groups.all, allowance, now) : 0;
   }
 
   onMessage(group: number, message: Extract<FromGroup, { torrent: number }>): void {
@@ -367,13 +323,13 @@ export class Download {
       case 'readFailed':
         return this.fail(new SpateError('LOCAL_IO', message.message));
       case 'removed':
-        return this.#onRemoved(group);
+        return this.#groups.onRemoved(group);
     }
   }
 
   onStats(group: number, stats: TorrentStats): void {
     const now = this.#host.now();
-    if (this.#groups.has(group)) this.#groups.set(group, stats);
+    this.#groups.onStats(group, stats);
     this.#downloaded += stats.downloaded;
     this.#uploaded += stats.uploaded;
     this.#wasted += stats.wasted;
@@ -383,56 +339,38 @@ export class Download {
   }
 
   onGroupDeath(group: number): void {
-    if (!this.#groups.delete(group)) return;
+    if (!this.#groups.has(group)) return;
     this.#transfer?.onGroupDeath(group);
     this.#peers.onGroupDeath(group, this.#host.now());
-    if (this.#leaving.has(group)) this.#onRemoved(group);
-    if (this.#stopping === undefined) this.addGroup(group);
+    this.#groups.onRemoved(group);
+    this.addGroup(group);
   }
 
   onTick(now: number): void {
-    this.#sendNews(now);
+    this.#groups.onTick(now);
     if (this.#state !== 'downloading') return;
     if (this.#peers.connected + this.#peers.dialling === 0) this.#announcer?.wantMore();
     this.#checkPatience(now);
   }
 
-  /** HAVEs go out in batches. */
-  #sendNews(now: number): void {
-    if (this.#news.length === 0 || now < this.#newsAt) return;
-    this.#newsAt = now + this.#host.options.haveBatchMs;
-    const pieces = this.#news;
-    this.#news = [];
-    for (const group of this.#groups.keys()) this.#host.send(group, { type: 'have', torrent: this.key, pieces });
-  }
-
   #checkPatience(now: number): void {
-    const { peerTimeoutMs, stallTimeoutMs } = this.#host.options;
-    const hopeless = this.#announcer === undefined && this.#peers.isExhausted;
-    if (!this.#peers.everConnected) {
-      const waited = now - this.#activatedAt;
-      if (hopeless || (peerTimeoutMs > 0 && waited >= peerTimeoutMs)) this.fail(this.#noPeers(waited));
-      return;
-    }
-    const waited = now - this.#progressAt;
-    if (!hopeless && (stallTimeoutMs === 0 || waited < stallTimeoutMs)) return;
-    const bad = this.#transfer?.sawCorruption === true;
-    const why = bad ? 'every peer left sent bad data' : 'no peer gives what is missing';
-    this.fail(new SpateError(bad ? 'BAD_DATA' : 'STALLED', `${seconds(waited)} without a byte: ${why}`));
-  }
-
-  #noPeers(waitedMs: number): SpateError {
-    const known = this.#peers.known;
-    const tried = known > 0 ? `none of ${known} peers could be reached` : 'no peer is known';
-    const tracker = this.#lastTrackerError === undefined ? '' : `; tracker ${this.#lastTrackerError}`;
-    const none =
-      this.#announcer === undefined && known === 0 ? '; the torrent names no tracker, add --tracker or --peer' : '';
-    return new SpateError('UNAVAILABLE', `${tried} after ${seconds(waitedMs)}${tracker}${none}`);
+    const error = outOfPatience({
+      everConnected: this.#peers.everConnected,
+      activeMs: now - this.#activatedAt,
+      idleMs: now - this.#progressAt,
+      hopeless: this.#announcer === undefined && this.#peers.isExhausted,
+      announces: this.#announcer !== undefined,
+      knownPeers: this.#peers.known,
+      trackerError: this.#lastTrackerError,
+      sawCorruption: this.#transfer?.sawCorruption === true,
+      options: this.#host.options,
+    });
+    if (error !== undefined) this.fail(error);
   }
 
   #onWritten(piece: PieceIndex): void {
     this.#haveBytes += this.#geometry.lengthOf(piece);
-    this.#news.push(piece);
+    this.#groups.onWritten(piece);
   }
 
   #complete(): void {
@@ -463,7 +401,7 @@ export class Download {
     let farewell: Promise<void> | undefined;
     try {
       await this.#running;
-      await this.#leaveGroups();
+      await this.#groups.leave();
       // The groups' last statistics are in: the trackers hear the true figures, while the disk finishes.
       if (state === 'complete') this.#announcer?.completed();
       farewell = this.#announcer?.stop();
@@ -483,43 +421,7 @@ export class Download {
     else this.#ended.reject(failure);
   }
 
-  /** Resolves when every group has given its last buffer back. */
-  #leaveGroups(): Promise<void> {
-    return new Promise((onLeft) => {
-      this.#onLeft = onLeft;
-      for (const group of this.#groups.keys()) {
-        this.#leaving.add(group);
-        this.#host.send(group, { type: 'removeTorrent', torrent: this.key, reason: 'removed' });
-      }
-      if (this.#leaving.size === 0) onLeft();
-    });
-  }
-
-  #onRemoved(group: number): void {
-    this.#leaving.delete(group);
-    this.#groups.delete(group);
-    if (this.#leaving.size === 0) this.#onLeft?.();
-  }
-
   #emit(event: DownloadEvent): void {
     this.#settings.onEvent?.(event);
   }
-}
-
-const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
-
-interface Deferred {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: SpateError) => void;
-}
-
-/** A promise settled from outside. That nobody waits for it is no fault: it can be asked for later. */
-function deferred(): Deferred {
-  let settle: Omit<Deferred, 'promise'> | undefined;
-  const promise = new Promise<void>((resolve, reject) => {
-    settle = { resolve, reject };
-  });
-  promise.catch(() => {});
-  return { promise, ...settle! };
 }

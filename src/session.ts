@@ -11,9 +11,10 @@ import { Announcer } from './discovery/announcer.js';
 import { systemClock } from './discovery/clock.js';
 import { HttpTrackers } from './discovery/http-tracker.js';
 import { UdpTrackers } from './discovery/udp-tracker.js';
-import { Download, type DownloadHost } from './download.js';
+import { Download } from './download.js';
 import { SpateError } from './errors.js';
 import { GroupPool } from './group-pool.js';
+import type { DownloadHost } from './host.js';
 import type { FromGroup, ToGroup } from './messages.js';
 import { type Options, resolveOptions } from './options.js';
 import { canonicalIp, familyOf } from './protocol/address.js';
@@ -74,7 +75,7 @@ export class Session {
   readonly #openFiles: OpenFiles;
   readonly #http: HttpTrackers;
   readonly #udp: UdpTrackers;
-  readonly #host: DownloadHost;
+  readonly #host: DownloadHost<Download>;
   readonly #rates: RateSplit;
   readonly #timer: NodeJS.Timeout;
   readonly #downloads = new Map<number, Download>();
@@ -189,7 +190,7 @@ export class Session {
     await this.#pool.close();
   }
 
-  #createHost(workers: number): DownloadHost {
+  #createHost(workers: number): DownloadHost<Download> {
     const session = this;
     return {
       options: this.#options,

@@ -66,8 +66,12 @@ function read(path: string, text: string): Source {
 
 const GROUND = /^src\/(errors|messages|options)\.ts$/;
 const CORE = [/^src\/torrent\//, /^src\/protocol\//, GROUND];
-const BELOW_DOWNLOAD = [/^src\/(transfer|peers)\.ts$/, /^src\/(storage|discovery)\//, ...CORE];
-const BELOW_CLI = [/^src\/(session|download|group-pool|rate-split|api|version)\.ts$/, ...BELOW_DOWNLOAD];
+const BELOW_DOWNLOAD = [
+  /^src\/(transfer|peers|patience|torrent-groups|deferred)\.ts$/,
+  /^src\/(storage|discovery)\//,
+  ...CORE,
+];
+const BELOW_CLI = [/^src\/(session|download|host|group-pool|rate-split|api|version)\.ts$/, ...BELOW_DOWNLOAD];
 
 /** Who is on which floor, and the files of this package that it may import. The first match counts. */
 const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[] }[] = [
@@ -80,9 +84,10 @@ const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[]
   { files: /^src\/discovery\//, may: [/^src\/discovery\//, ...CORE] },
   { files: /^src\/group-pool\.ts$/, may: [/^src\/version\.ts$/, GROUND] },
   { files: /^src\/transfer\.ts$/, may: [/^src\/storage\//, ...CORE] },
-  { files: /^src\/(peers|rate-split)\.ts$/, may: CORE },
+  { files: /^src\/(peers|rate-split|torrent-groups|patience|deferred)\.ts$/, may: CORE },
+  { files: /^src\/host\.ts$/, may: BELOW_DOWNLOAD },
   { files: /^src\/api\.ts$/, may: [/^src\/discovery\//, ...CORE] },
-  { files: /^src\/download\.ts$/, may: [/^src\/api\.ts$/, ...BELOW_DOWNLOAD] },
+  { files: /^src\/download\.ts$/, may: [/^src\/(api|host)\.ts$/, ...BELOW_DOWNLOAD] },
   { files: /^src\/session\.ts$/, may: BELOW_CLI },
   // A program of its own.
   { files: /^src\/swarm\/demo\.ts$/, may: [/^src\/cli\//, /^src\/swarm\//, ...BELOW_CLI] },

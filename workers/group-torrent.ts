@@ -1,8 +1,8 @@
 /**
- * One torrent in one group: its connections, its leases, and the conversation with main about both. Blocks come in through
- * the sessions; verified pieces, wants and statistics go out as messages.
+ * One torrent in one group: its connections, what the group needs of it, and the conversation with main about both. Blocks
+ * come in through the sessions; wants and statistics go out as messages, leases through the `LeaseDesk`.
  */
-import type { DisconnectReason, LeaseGrant, ToGroup, TorrentStats, VerifiedLease } from '../src/messages.js';
+import type { DisconnectReason, LeaseGrant, ToGroup, TorrentStats } from '../src/messages.js';
 import type { PeerAddress } from '../src/protocol/address.js';
 import type { OurHandshake } from '../src/protocol/extension.js';
 import { fastSet } from '../src/protocol/fast-set.js';
@@ -12,12 +12,13 @@ import { Bitfield } from '../src/torrent/bitfield.js';
 import { Geometry, type PieceIndex } from '../src/torrent/geometry.js';
 import { LeaseTable } from '../src/torrent/lease-table.js';
 import type { PeerSession, SessionTorrent } from '../src/torrent/peer-session.js';
-import { PieceBuffer } from '../src/torrent/piece-buffer.js';
+import type { PieceBuffer } from '../src/torrent/piece-buffer.js';
 import { type GroupSection, SharedMemory } from '../src/torrent/shared-memory.js';
 import { Choking } from './choking.js';
 import type { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
-import { hashPiece } from './hash.js';
+import { exchangePeers } from './exchange.js';
+import { LeaseDesk } from './lease-desk.js';
 import { Uploader } from './upload.js';
 import { WantGauge } from './want-gauge.js';
 
@@ -31,7 +32,7 @@ interface Content {
   readonly have: Bitfield;
   readonly needs: Bitfield;
   readonly full: Bitfield;
-  readonly hashes: Uint8Array;
+  readonly desk: LeaseDesk;
   readonly section: GroupSection;
   readonly uploader: Uploader;
   readonly private: boolean;
@@ -51,10 +52,6 @@ export class GroupTorrent implements SessionTorrent {
   readonly #connections = new Set<Connection>();
   readonly #choking: Choking;
   #content: Content | undefined;
-  /** Completed in this read callback; posted together. */
-  #verified: VerifiedLease[] = [];
-  /** Pieces being hashed across turns of the loop. */
-  #hashing = 0;
   #removed: DisconnectReason | undefined;
   #downloaded = 0;
   #uploaded = 0;
@@ -117,7 +114,10 @@ export class GroupTorrent implements SessionTorrent {
       have,
       needs,
       full: Bitfield.full(count),
-      hashes: memory.hashes,
+      desk: new LeaseDesk(this.key, this.leases, geometry, memory.hashes, this.#context, {
+        onWaste: (bytes) => this.onWaste(bytes),
+        onHashed: () => this.#finishRemoval(),
+      }),
       private: message.private,
       metadataSize: message.metadataSize,
       section,
@@ -157,38 +157,22 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   grant(grants: readonly LeaseGrant[], now: number): void {
-    const { gauge, geometry } = this.#ready;
+    const { gauge, desk } = this.#ready;
     gauge.onGrant(grants.length, now);
-    for (const grant of grants) this.leases.add(new PieceBuffer(grant, geometry, now));
+    desk.grant(grants, now);
     this.#fillAll();
-    for (const { piece } of grants) {
-      const lease = this.leases.get(piece);
-      if (this.#removed !== undefined && lease !== undefined) this.#giveBack(lease);
-      // A spilled piece can come complete: it is still hashed as a whole.
-      else if (lease?.isComplete) this.#hash(lease);
-    }
     this.flush(now);
   }
 
   recall(number: number): void {
-    const lease = this.#held(number);
-    if (lease === undefined) return;
-    this.#giveBack(lease);
+    const lease = this.#content?.desk.giveBack(number);
     // What its peers still owe will be thrown away; they need not send it.
-    for (const session of this.#sessions()) session.downloads.cancelPiece(lease.piece);
+    if (lease !== undefined) for (const session of this.#sessions()) session.downloads.cancelPiece(lease.piece);
   }
 
   /** Endgame: copies what is there of a lease. @returns the blocks it holds; `undefined` when it is not held */
   copyLease(number: number, buffer: ArrayBuffer): Uint8Array | undefined {
-    const lease = this.#held(number);
-    if (lease === undefined) return undefined;
-    new Uint8Array(buffer).set(lease.bytes);
-    return lease.presence();
-  }
-
-  #held(number: number): PieceBuffer | undefined {
-    for (const lease of this.leases) if (lease.lease === number) return lease;
-    return undefined;
+    return this.#content?.desk.copy(number, buffer);
   }
 
   /** Pieces that are on disk: serve and announce them; with the last one, seeds have nothing for us nor we for them. */
@@ -264,7 +248,7 @@ export class GroupTorrent implements SessionTorrent {
 
   onBlock(lease: PieceBuffer, bytes: number): void {
     this.#downloaded += bytes;
-    if (lease.isComplete) this.#hash(lease);
+    if (lease.isComplete) this.#ready.desk.hash(lease);
   }
 
   onWaste(bytes: number): void {
@@ -299,12 +283,9 @@ export class GroupTorrent implements SessionTorrent {
 
   /** Sends what has finished, and asks main for more when work runs out, which `short` says of the peer just read from. */
   flush(now: number, short = true): void {
-    if (this.#verified.length > 0) {
-      const leases = this.#verified;
-      this.#verified = [];
-      this.#context.post({ type: 'verified', torrent: this.key, leases });
-    }
-    if (this.#content === undefined || this.#removed !== undefined) return;
+    if (this.#content === undefined) return;
+    this.#content.desk.flush();
+    if (this.#removed !== undefined) return;
     const want = this.#content.gauge.measure(this.#sessions(), this.leases, short, this.#downloaded, now);
     if (want !== undefined) this.#context.post({ type: 'want', torrent: this.key, ...want });
   }
@@ -312,7 +293,7 @@ export class GroupTorrent implements SessionTorrent {
   onTick(now: number): void {
     for (const connection of [...this.#connections]) connection.onTick(now);
     if (!this.isReady) return;
-    this.#returnIdle(now);
+    this.#ready.desk.giveBackIdle((lease) => this.#canProgress(lease), now);
     this.#exchangePeers(now);
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
@@ -343,14 +324,14 @@ export class GroupTorrent implements SessionTorrent {
   remove(reason: DisconnectReason): void {
     this.#removed = reason;
     for (const connection of [...this.#connections]) connection.close(reason);
-    for (const lease of [...this.leases]) this.#giveBack(lease);
+    this.#content?.desk.giveBackAll();
     this.#content?.uploader.close();
     this.#finishRemoval();
   }
 
   #finishRemoval(): void {
-    if (this.#removed === undefined || this.#hashing > 0) return;
-    this.flush(this.#context.now());
+    if (this.#removed === undefined || this.#content?.desk.isHashing === true) return;
+    this.#content?.desk.flush();
     const last = this.stats();
     if (last !== undefined) this.#context.post({ type: 'stats', torrents: [last] });
     this.#context.post({ type: 'removed', torrent: this.key });
@@ -375,57 +356,10 @@ export class GroupTorrent implements SessionTorrent {
     }
   }
 
-  /** BEP 11: tells each peer of the others, looked at once in a while. */
   #exchangePeers(now: number): void {
     if (now < this.#exchangeAt || this.#ready.private) return;
     this.#exchangeAt = now + EXCHANGE_EVERY_MS;
-    const known = [...this.#connections].flatMap((connection) => {
-      const { session, host, incoming } = connection;
-      const port = incoming ? session?.extensions?.theirs?.port : connection.port;
-      return session === undefined || port === undefined ? [] : [{ session, address: { host, port } }];
-    });
-    for (const session of this.#sessions()) {
-      const others = known.filter((peer) => peer.session !== session).map(({ address }) => address);
-      session.extensions?.exchange(others, now);
-    }
-  }
-
-  #hash(lease: PieceBuffer): void {
-    this.leases.remove(lease);
-    this.#hashing++;
-    hashPiece(lease.bytes, (digest) => {
-      this.#hashing--;
-      const expected = this.#ready.hashes.subarray(lease.piece * 20, lease.piece * 20 + 20);
-      if (Buffer.compare(digest, expected) === 0) {
-        const { lease: number, piece, buffer } = lease;
-        this.#verified.push({ lease: number, piece, buffer });
-      } else {
-        this.#onCorrupt(lease);
-      }
-      this.#finishRemoval();
-    });
-  }
-
-  #onCorrupt(lease: PieceBuffer): void {
-    this.#wasted += lease.bytes.length;
-    const { lease: number, piece, buffer } = lease;
-    this.#context.post({ type: 'corrupt', torrent: this.key, lease: number, piece, buffer, peers: lease.givers() });
-  }
-
-  #giveBack(lease: PieceBuffer): void {
-    this.leases.remove(lease);
-    const { lease: number, piece, buffer } = lease;
-    const present = lease.presence();
-    this.#context.post({ type: 'returned', torrent: this.key, lease: number, piece, buffer, present });
-  }
-
-  /** Leases that nobody here can go on with, and those without progress, are somebody else's to finish. */
-  #returnIdle(now: number): void {
-    for (const lease of [...this.leases]) {
-      const idle = now - lease.progressAt;
-      if (idle < this.#context.options.tickMs) continue;
-      if (idle >= this.#context.options.leaseIdleMs || !this.#canProgress(lease)) this.#giveBack(lease);
-    }
+    exchangePeers(this.#connections, now);
   }
 
   #canProgress(lease: PieceBuffer): boolean {

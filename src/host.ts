@@ -1,0 +1,36 @@
+/** What a session gives each of its torrents. Types only. */
+import type { Announcer } from './discovery/announcer.js';
+import type { ToGroup } from './messages.js';
+import type { Options } from './options.js';
+import type { Family } from './protocol/address.js';
+import type { EncryptionMode } from './protocol/mse.js';
+import type { OpenFiles } from './storage/open-files.js';
+import type { ByteBudget } from './torrent/byte-budget.js';
+
+/** What the torrents of a session share. */
+/** @typeParam D the download itself, which the session is told of */
+export interface DownloadHost<D> {
+  readonly options: Options;
+  readonly encryption: EncryptionMode;
+  /** Address families that can be listened on and dialled from. */
+  readonly families: readonly Family[];
+  readonly groupCount: number;
+  readonly budget: ByteBudget;
+  readonly openFiles: OpenFiles;
+  readonly verifyThreads: number;
+  /** The announced port. */
+  readonly port: number;
+  readonly random: () => number;
+  now(): number;
+  createPeerId(): Uint8Array;
+  createAnnouncer(settings: ConstructorParameters<typeof Announcer>[0]): Announcer;
+  send(group: number, message: ToGroup): void;
+  /** Groups to serve a torrent with, the least loaded first. */
+  placeTorrent(pieceLength: number): number[];
+  /** Leases may be possible now. */
+  onCanLease(download: D): void;
+  /** Addresses wait to be dialled. */
+  onCanDial(): void;
+  /** The download has ended; nothing more will be sent for it. */
+  onEnded(download: D): void;
+}
