@@ -224,7 +224,7 @@ export class Download {
         onError: (error) => this.fail(error),
       },
     );
-    for (const group of this.#host.placeTorrent(this.metainfo.pieceLength)) this.addGroup(group);
+    for (const group of this.#host.placeTorrent(this.#geometry)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
   }

@@ -1,17 +1,19 @@
 /**
- * The peer groups: starts them on Piscina as tasks that last as long as the session, carries messages, and replaces a group
- * that dies. What a message means is the session's business.
+ * The peer groups: starts each on Piscina when it gets its first message, as a task that lasts as long as the session,
+ * carries messages, and replaces a group that dies. What a message means is the session's business.
  *
  * A group is dead when its port closes, not at the thread's exit: transferred messages arrive after `exit`.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { Piscina } from 'piscina';
 import { messageOf, SpateError } from './errors.js';
 import { type FromGroup, type GroupStart, post, type ToGroup } from './messages.js';
 import type { Options } from './options.js';
+import { Piscina } from './piscina.js';
 import { VERSION } from './version.js';
 
 export interface GroupPoolEvents {
+  /** A group starts, for the first time or again; what it is sent now comes before anything else. */
+  onStart(group: number): void;
   onMessage(group: number, message: FromGroup): void;
   /** The group is gone with everything it held; a fresh, empty one has its number, unless `onFatal` came before. */
   onDeath(group: number, reason: string): void;
@@ -37,7 +39,8 @@ export class GroupPool {
   readonly #settings: GroupPoolOptions;
   readonly #events: GroupPoolEvents;
   readonly #piscina: Piscina;
-  readonly #ports: MessagePort[] = [];
+  /** By group; those that have not been started have none. */
+  readonly #ports: (MessagePort | undefined)[] = [];
   readonly #tasks = new Set<Promise<void>>();
   /** Times of recent deaths, ms. */
   #deaths: number[] = [];
@@ -48,7 +51,8 @@ export class GroupPool {
     this.#settings = settings;
     this.#events = events;
     this.#piscina = new Piscina({
-      minThreads: settings.size,
+      // A thread costs 100 ms of processor time: a group that no torrent needs has none.
+      minThreads: 0,
       maxThreads: settings.size,
       concurrentTasksPerWorker: 1,
       idleTimeout: Number.POSITIVE_INFINITY,
@@ -57,10 +61,14 @@ export class GroupPool {
       recordTiming: false,
     });
     this.#piscina.on('error', (error) => this.#events.onFatal(new SpateError('INTERNAL', messageOf(error))));
-    for (let group = 0; group < settings.size; group++) this.#spawn(group);
+  }
+
+  isRunning(group: number): boolean {
+    return this.#ports[group] !== undefined;
   }
 
   send(group: number, message: ToGroup): void {
+    if (!this.isRunning(group)) this.#spawn(group);
     post(this.#ports[group]!, message);
   }
 
@@ -68,7 +76,7 @@ export class GroupPool {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    for (let group = 0; group < this.size; group++) this.send(group, { type: 'stop' });
+    for (const port of this.#ports) if (port !== undefined) post(port, { type: 'stop' });
     await Promise.allSettled(this.#tasks);
     await this.#piscina.destroy();
   }
@@ -103,6 +111,7 @@ export class GroupPool {
       task.finally(() => this.#onDeath(group, reason));
     });
     this.#ports[group] = port1;
+    this.#events.onStart(group);
   }
 
   #onDeath(group: number, reason: string): void {

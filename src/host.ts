@@ -6,6 +6,7 @@ import type { Family } from './protocol/address.js';
 import type { EncryptionMode } from './protocol/mse.js';
 import type { OpenFiles } from './storage/open-files.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
+import type { GeometryShape } from './torrent/geometry.js';
 
 /** What the torrents of a session share. */
 /** @typeParam D the download itself, which the session is told of */
@@ -26,7 +27,7 @@ export interface DownloadHost<D> {
   createAnnouncer(settings: ConstructorParameters<typeof Announcer>[0]): Announcer;
   send(group: number, message: ToGroup): void;
   /** Groups to serve a torrent with, the least loaded first. */
-  placeTorrent(pieceLength: number): number[];
+  placeTorrent(geometry: GeometryShape): number[];
   /** Leases may be possible now. */
   onCanLease(download: D): void;
   /** Addresses wait to be dialled. */

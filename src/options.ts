@@ -53,6 +53,13 @@ const TUNABLES = {
     why: 'per torrent; the thread pool has 4 threads and neighbours are coalesced while they wait',
   },
   writeCoalesceBytes: { default: 4 * MIB, min: 16_384, max: 64 * MIB, unit: 'bytes', why: 'most bytes in one writev' },
+  groupBytes: {
+    default: 16 * MIB,
+    min: 1,
+    max: 2 ** 40,
+    unit: 'bytes',
+    why: 'a torrent gets another group for so much of it: to start a thread takes as long as to fetch this',
+  },
   openFiles: { default: 128, min: 1, max: 100_000, unit: 'count', why: 'descriptors a thread keeps open' },
 
   // Peers

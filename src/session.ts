@@ -24,6 +24,7 @@ import { createPeerId } from './protocol/peer-id.js';
 import { RateSplit } from './rate-split.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
+import type { GeometryShape } from './torrent/geometry.js';
 import { VERSION } from './version.js';
 
 export type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
@@ -115,13 +116,16 @@ export class Session {
         workerUrl: settings.workerUrl,
       },
       {
+        onStart: (group) => this.#rates.tell(group),
         onMessage: (group, message) => this.#onMessage(group, message),
         onDeath: (group, reason) => this.#onDeath(group, reason),
         onFatal: (error) => this.#onFatal(error),
       },
     );
     const limits = { down: settings.maxDown ?? 0, up: settings.maxUp ?? 0 };
-    this.#rates = new RateSplit(limits, workers, (group, message) => this.#send(group, message));
+    this.#rates = new RateSplit(limits, workers, (group, message) => {
+      if (this.#pool.isRunning(group)) this.#send(group, message);
+    });
     this.#rates.split();
     this.#timer = setInterval(() => this.#onTick(), this.#options.haveBatchMs);
   }
@@ -209,7 +213,7 @@ export class Session {
       createAnnouncer: (settings) =>
         new Announcer(settings, { http: this.#http, udp: this.#udp, clock: systemClock, random: this.#secret }),
       send: (group, message) => this.#send(group, message),
-      placeTorrent: (pieceLength) => this.#place(pieceLength),
+      placeTorrent: (geometry) => this.#place(geometry),
       onCanLease: (download) => this.#onCanLease(download),
       onCanDial: () => this.#scheduleDial(),
       onEnded: (download) => this.#onEnded(download),
@@ -262,7 +266,6 @@ export class Session {
 
   #onDeath(group: number, _reason: string): void {
     if (group === DOOR && this.#port !== 0) this.#send(group, { type: 'listen', port: this.#port });
-    this.#rates.tell(group);
     for (const download of this.#downloads.values()) download.onGroupDeath(group);
     this.#scheduleDial();
   }
@@ -340,10 +343,14 @@ export class Session {
     }
   }
 
-  #place(pieceLength: number): number[] {
+  /** As many as its share of the budget can feed, and as its length is worth. */
+  #place({ length, pieceLength }: GeometryShape): number[] {
     const share = this.#budget.capBytes / Math.max(1, this.#downloads.size);
-    const count = Math.max(1, Math.min(this.#pool.size, Math.floor(share / (PIECES_PER_GROUP * pieceLength))));
-    const first = this.#keys % this.#pool.size;
+    const fed = Math.floor(share / (PIECES_PER_GROUP * pieceLength));
+    const worth = Math.ceil(length / this.#options.groupBytes);
+    const count = Math.max(1, Math.min(this.#pool.size, fed, worth));
+    // The first one's is the door, which runs anyway.
+    const first = (this.#keys - 1) % this.#pool.size;
     return Array.from({ length: count }, (_, i) => (first + i) % this.#pool.size);
   }
 

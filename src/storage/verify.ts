@@ -118,7 +118,7 @@ function hashHere(input: VerifyInput, ranges: readonly Range[], good: Bitfield):
 
 async function hashOnThreads(input: VerifyInput, ranges: Generator<Range>, good: Bitfield): Promise<void> {
   const { threads, signal, onProgress } = input;
-  const { Piscina } = await import('piscina');
+  const { Piscina } = await import('../piscina.js');
   signal?.throwIfAborted();
   const pool = new Piscina({
     filename: fileURLToPath(input.workerUrl ?? new URL('../../workers/verify.js', import.meta.url)),

@@ -18,9 +18,15 @@ export function atEnd(close: () => Promise<unknown>): void {
   closers.push(close);
 }
 
-/** A session on loopback that ends with the test. */
+/** A session on loopback that ends with the test. Even the smallest torrent is fetched by all its groups. */
 export async function openSession(options: Partial<Options> = {}, settings: SessionSettings = {}): Promise<Session> {
-  const session = await Session.open({ bind: '127.0.0.1', workers: 2, workerUrl: WORKER, ...settings, options });
+  const session = await Session.open({
+    bind: '127.0.0.1',
+    workers: 2,
+    workerUrl: WORKER,
+    ...settings,
+    options: { groupBytes: 1, ...options },
+  });
   atEnd(() => session.close());
   return session;
 }

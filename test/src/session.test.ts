@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DownloadEvent } from '../../src/api.js';
@@ -362,6 +362,45 @@ describe('a session', () => {
     const [session, out] = [await openSession(), await emptyFolder()];
     await session.close();
     expect(() => session.add(torrent.bytes, { out })).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+});
+
+describe('the worker threads of a session', () => {
+  const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url).href;
+
+  /** A worker that leaves a file with its number when it starts. */
+  async function countedWorker(folder: string): Promise<URL> {
+    const file = join(folder, 'counted.mjs');
+    await writeFile(
+      file,
+      `import { peerGroup as uncounted } from ${JSON.stringify(WORKER)};
+       import { writeFileSync } from 'node:fs';
+       export function peerGroup(start) {
+         writeFileSync(${JSON.stringify(`${folder}/group-`)} + start.group, '');
+         return uncounted(start);
+       }`,
+    );
+    return new URL(`file://${file}`);
+  }
+
+  it('are started by the torrents that are worth them', async () => {
+    const [folder, out] = [await emptyFolder(), await emptyFolder()];
+    const started = async () => (await readdir(folder)).filter((name) => name.startsWith('group-')).sort();
+    const session = await openSession(
+      { groupBytes: 20 * BLOCK },
+      { workers: 3, workerUrl: await countedWorker(folder) },
+    );
+    expect(await started()).toEqual(['group-0']);
+    for (const [blocks, groups] of [
+      [20, ['group-0']],
+      [60, ['group-0', 'group-1', 'group-2']],
+    ] as const) {
+      const payload = smallTorrent(blocks * BLOCK, BLOCK, { name: `${blocks}.bin` });
+      const seed = await ending(ScriptedSeed.listen(payload));
+      await session.add(payload.bytes, { out, peers: at(seed.port) }).done;
+      expect((await onDisk(out, payload)).equals(payload.payload)).toBe(true);
+      await expect.poll(started).toEqual(groups);
+    }
   });
 });
 
