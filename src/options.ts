@@ -140,6 +140,13 @@ const TUNABLES = {
     why: 'cap while the peer has not told its queue length: the smallest queue in wide use',
   },
   requestsMax: { default: 2048, min: 1, max: 65_536, unit: 'count', why: 'libtorrent and transmission accept 2000' },
+  requestAheadMs: {
+    default: 4,
+    min: 0,
+    max: 1_000,
+    unit: 'ms',
+    why: 'of its rate is the least a fast peer is asked for: each write of requests costs as much as 40 KiB of payload',
+  },
   requestQueueMs: {
     default: 3_000,
     min: 100,
@@ -279,6 +286,14 @@ const TUNABLES = {
     unit: 'ms',
     why: 'the one timer of a worker: deadlines, keep-alives, statistics',
   },
+  verifiedBatchMs: {
+    default: 4,
+    min: 0,
+    max: 1_000,
+    unit: 'ms',
+    why: 'verified pieces go home together: each message wakes main, and each wakes the disk',
+  },
+  verifiedBatchBytes: { default: 4 * MIB, min: 1, max: 1024 * MIB, unit: 'bytes', why: 'as many as one writev takes' },
   doorbellMs: {
     default: 2,
     min: 0,

@@ -161,7 +161,7 @@ export class GroupTorrent implements SessionTorrent {
     gauge.onGrant(grants.length, now);
     desk.grant(grants, now);
     this.#fillAll();
-    this.flush(now);
+    this.ask(now);
   }
 
   recall(number: number): void {
@@ -267,13 +267,13 @@ export class GroupTorrent implements SessionTorrent {
     for (const session of this.#sessions()) if (session.peer !== winner) session.downloads.cancelBlock(piece, block);
   }
 
-  /** After the bytes of one read: one write for all new requests, one message for all finished pieces. */
+  /** After the bytes of one read: one write for all new requests. */
   afterRead(connection: Connection, now: number): void {
     const { session } = connection;
     if (session === undefined) return;
     if (session.isUploadOnly && this.needs.count === 0) return connection.close('both-seeds');
     session.fill(now);
-    this.flush(now, session.downloads.shortage > 0);
+    this.ask(now, session.downloads.shortage > 0);
   }
 
   serve(connection: Connection): void {
@@ -281,11 +281,9 @@ export class GroupTorrent implements SessionTorrent {
     if (session !== undefined) this.#ready.uploader.pump(session, connection);
   }
 
-  /** Sends what has finished, and asks main for more when work runs out, which `short` says of the peer just read from. */
-  flush(now: number, short = true): void {
-    if (this.#content === undefined) return;
-    this.#content.desk.flush();
-    if (this.#removed !== undefined) return;
+  /** Asks main for more when work runs out, which `short` says of the peer just read from. */
+  ask(now: number, short = true): void {
+    if (this.#content === undefined || this.#removed !== undefined) return;
     const want = this.#content.gauge.measure(this.#sessions(), this.leases, short, this.#downloaded, now);
     if (want !== undefined) this.#context.post({ type: 'want', torrent: this.key, ...want });
   }
@@ -300,7 +298,7 @@ export class GroupTorrent implements SessionTorrent {
     // Who waits for the rate limit is served with the tick.
     if (this.#context.up.isLimited) for (const connection of this.#connections) connection.serve();
     if (this.#ready.gauge.isStarved(now)) for (const session of this.#sessions()) session.contest(now);
-    this.flush(now);
+    this.ask(now);
   }
 
   /** What happened since the last call; `undefined` when nothing did. */

@@ -23,8 +23,10 @@ export class LeaseDesk {
   readonly #hashes: Uint8Array;
   readonly #context: Pick<GroupContext, 'post' | 'options'>;
   readonly #events: LeaseDeskEvents;
-  /** Completed in this read callback; posted together. */
+  /** On their way home: posted together, and not much later than the first was ready. */
   #verified: VerifiedLease[] = [];
+  #verifiedBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
   /** Pieces being hashed across turns of the loop. */
   #hashing = 0;
 
@@ -93,17 +95,29 @@ export class LeaseDesk {
       this.#hashing--;
       const { lease: number, piece, buffer } = lease;
       const expected = this.#hashes.subarray(piece * 20, piece * 20 + 20);
-      if (Buffer.compare(digest, expected) === 0) this.#verified.push({ lease: number, piece, buffer });
+      if (Buffer.compare(digest, expected) === 0)
+        this.#onVerified({ lease: number, piece, buffer }, lease.bytes.length);
       else this.#onCorrupt(lease);
       this.#events.onHashed();
     });
   }
 
+  #onVerified(lease: VerifiedLease, bytes: number): void {
+    const { verifiedBatchMs, verifiedBatchBytes } = this.#context.options;
+    this.#verified.push(lease);
+    this.#verifiedBytes += bytes;
+    if (this.#verifiedBytes >= verifiedBatchBytes || this.#table.size === 0) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), verifiedBatchMs);
+  }
+
   /** Posts what has been verified. */
   flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (this.#verified.length === 0) return;
     const leases = this.#verified;
     this.#verified = [];
+    this.#verifiedBytes = 0;
     this.#context.post({ type: 'verified', torrent: this.#torrent, leases });
   }
 

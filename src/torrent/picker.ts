@@ -13,7 +13,7 @@
  * Rarest first: the missing pieces are sorted by availability, random among equals (one shuffle for the torrent's life, a
  * stable counting sort by availability on top), re-sorted lazily. A cursor per group walks the order, so that a pick costs
  * what it passes over once per sort. The very first pieces are picked at random, so that there is something to upload soon.
- * Small pieces are picked in runs of neighbours, which become one disk write.
+ * Neighbours are picked in runs, which become one disk write: small pieces whatever their rarity, larger ones that are no less rare.
  */
 import type { Bitfield } from './bitfield.js';
 import type { Geometry, PieceIndex } from './geometry.js';
@@ -32,8 +32,10 @@ export interface Availability {
   readonly version: number;
 }
 
-/** Bytes of neighbouring pieces that are picked together. */
-const RUN_BYTES = 1_048_576;
+/** Bytes of neighbouring pieces that are picked together, if none is less rare than the first. */
+const RUN_BYTES = 4 * 1_048_576;
+/** Of so many bytes the neighbours are picked whatever their rarity: one by one, small pieces cost the disk too much. */
+const SMALL_RUN_BYTES = 1_048_576;
 /** Pieces picked at random before rarity counts (BEP 3: a random first piece). */
 const RANDOM_FIRST = 4;
 const RESORT_MS = 500;
@@ -46,9 +48,12 @@ export class Picker {
   readonly #shuffled: Uint32Array;
   /** Pieces picked together at most. */
   readonly runLength: number;
+  readonly #smallRunLength: number;
   readonly #availability: readonly Availability[];
   /** The missing pieces at the last sort, rarest first. */
   #order: Uint32Array;
+  /** Peers that had each piece at the last sort; seeds do not count. */
+  #rarity: Uint32Array;
   #sortedAt = Number.NEGATIVE_INFINITY;
   #sortedVersion = -1;
   readonly #cursors: number[];
@@ -77,6 +82,8 @@ export class Picker {
     const count = geometry.pieceCount;
     this.#availability = availability;
     this.runLength = Math.max(1, Math.floor(RUN_BYTES / geometry.pieceLength));
+    this.#smallRunLength = Math.max(1, Math.floor(SMALL_RUN_BYTES / geometry.pieceLength));
+    this.#rarity = new Uint32Array(count);
     this.#states = new Uint8Array(count);
     for (let piece = 0; piece < count; piece++) {
       if (have.has(piece)) this.#states[piece] = PieceState.have;
@@ -176,14 +183,21 @@ export class Picker {
     this.#cursors[group] = cursor;
   }
 
-  /** Takes a missing piece and its missing neighbours inside the same aligned run. */
+  /** Takes a missing piece and its missing neighbours inside the same aligned run, but none that is less rare and no small one. */
   #takeRun(piece: PieceIndex, source: Source, count: number, picked: PieceIndex[]): void {
     const first = piece - (piece % this.runLength);
     const end = Math.min(first + this.runLength, this.#states.length);
     this.#take(piece, picked);
     for (let next = first; next < end && picked.length < count; next++) {
-      if (this.#states[next] === PieceState.missing && source.canGive(next)) this.#take(next as PieceIndex, picked);
+      if (this.#states[next] !== PieceState.missing || !this.#goesWith(piece, next)) continue;
+      if (source.canGive(next)) this.#take(next as PieceIndex, picked);
     }
+  }
+
+  #goesWith(piece: number, next: number): boolean {
+    const offset = piece % this.#smallRunLength;
+    const isClose = next >= piece - offset && next < piece - offset + this.#smallRunLength;
+    return isClose || this.#rarity[next]! <= this.#rarity[piece]!;
   }
 
   #sortWhenStale(now: number): void {
@@ -208,7 +222,8 @@ export class Picker {
 
   /** Stable counting sort of the missing pieces, as they were shuffled, by availability. */
   #sort(): void {
-    const total = this.#totalAvailability();
+    this.#rarity = this.#totalAvailability();
+    const total = this.#rarity;
     const missing = this.#missing();
     let most = 0;
     for (let piece = 0; piece < total.length; piece++) if (total[piece]! > most) most = total[piece]!;

@@ -4,7 +4,7 @@
  * A *round* is the time in which one window of blocks arrives: a round trip as soon as the window is what limits the peer.
  * The window doubles from round to round while that makes the peer clearly faster, and stays when it does not: more
  * outstanding blocks than rate x round trip cost cache and keep blocks from other peers (on loopback 500 are 10-15% slower
- * than 128). Every few seconds one round is tried at double the window again, since rates and round trips change. A slow
+ * than 128), but at least a few ms of the rate, so that a fast peer is not sent requests one by one. Every few seconds one round is tried at double the window again, since rates and round trips change. A slow
  * peer is never owed more than `requestQueueMs` of its rate.
  */
 import type { Options } from '../options.js';
@@ -18,7 +18,7 @@ const PROBE_EVERY_MS = 4_000;
 
 type PipelineOptions = Pick<
   Options,
-  'requestsAtStart' | 'requestsMin' | 'requestsMax' | 'requestsUnknownReqq' | 'requestQueueMs'
+  'requestsAtStart' | 'requestsMin' | 'requestsMax' | 'requestsUnknownReqq' | 'requestQueueMs' | 'requestAheadMs'
 >;
 
 export class Pipeline {
@@ -124,7 +124,8 @@ export class Pipeline {
   }
 
   #resize(window: number): void {
-    const floor = Math.min(this.#options.requestsMin, this.#cap);
+    const ahead = (this.#rate * this.#options.requestAheadMs) / BLOCK_LENGTH;
+    const floor = Math.min(Math.max(this.#options.requestsMin, Math.ceil(ahead)), this.#cap);
     this.#window = Math.max(floor, Math.min(Math.ceil(window), this.#cap));
   }
 }

@@ -232,9 +232,9 @@ describe('a question that nothing answers', () => {
   });
 });
 
-describe('small pieces', () => {
-  it('are picked in aligned runs of neighbours of 1 MiB', () => {
-    const { picker } = setup({ pieces: 12, pieceLength: MIB / 4 });
+describe('neighbours', () => {
+  it('are picked in aligned runs of 4 MiB as long as they are equally rare', () => {
+    const { picker } = setup({ pieces: 12, pieceLength: MIB });
     expect(picker.runLength).toBe(4);
     const runs = [picker.pick(0, ANY, 4, 0), picker.pick(0, ANY, 4, 1), picker.pick(0, ANY, 4, 2)].map(ascending);
     const inOrder = runs.sort(([a], [b]) => a! - b!);
@@ -243,6 +243,17 @@ describe('small pieces', () => {
       [4, 5, 6, 7],
       [8, 9, 10, 11],
     ]);
+  });
+
+  it('that are less rare are left out, but not those of small pieces within 1 MiB', () => {
+    const { picker, availability } = setup({ pieces: 20, pieceLength: MIB / 2, have: [16, 17, 18, 19] });
+    const [group] = availability;
+    group!.availability.fill(5);
+    for (const piece of [2, 6]) group!.availability[piece] = 1;
+    group!.version++;
+    const [first, ...others] = picker.pick(0, ANY, 3, 1_000);
+    // The one is as rare as the other, 3 shares a MiB with 2, and 7 with 6.
+    expect(ascending(others)).toEqual(first === 2 ? [3, 6] : [2, 7]);
   });
 
   it('leave out of a run what is fetched, had, unwanted or not to be had from the peers', () => {
@@ -254,19 +265,18 @@ describe('small pieces', () => {
 
   it('are never more than asked for', () => {
     const { picker } = setup({ pieces: 64, pieceLength: MIB / 64 });
-    expect(picker.runLength).toBe(64);
     expect(picker.pick(0, ANY, 5, 0)).toHaveLength(5);
     expect(picker.pick(0, ANY, 100, 1)).toHaveLength(59);
   });
 
   it.each([
-    [MIB, 1],
-    [MIB - 1, 1],
-    [MIB / 2 + 1, 1],
-    [MIB / 2, 2],
-    [16_384, 64],
-    [2 * MIB, 1],
-    [1000, 1048],
+    [4 * MIB, 1],
+    [4 * MIB - 1, 1],
+    [2 * MIB + 1, 1],
+    [2 * MIB, 2],
+    [16_384, 256],
+    [8 * MIB, 1],
+    [1000, 4194],
   ])('of %d bytes are picked %d at a time', (pieceLength, runLength) => {
     expect(setup({ pieces: 1, pieceLength }).picker.runLength).toBe(runLength);
   });

@@ -113,7 +113,7 @@ describe('the window of a steady peer', () => {
       [500_000, 0.3],
       [100_000, 1],
     ] as const) {
-      const peer = new SimulatedPeer(rate, roundTripMs);
+      const peer = new SimulatedPeer(rate, roundTripMs, new Pipeline({ ...DEFAULTS, requestAheadMs: 0 }));
       peer.run(1_000);
       const [received, sum] = [peer.received, peer.windowSum];
       expect(peer.run(20_000)).toBeLessThanOrEqual(2 * requestsAtStart);
@@ -121,6 +121,16 @@ describe('the window of a steady peer', () => {
       const average = (peer.windowSum - sum) / ((peer.received - received) / BLOCK);
       expect(average).toBeLessThan(1.1 * requestsAtStart);
     }
+  });
+
+  it('holds a few ms of the rate, whatever the round trip, for fewer writes', () => {
+    const peer = new SimulatedPeer(500_000, 0.3);
+    peer.run(1_000);
+    const before = peer.windowSum;
+    const blocks = peer.received / BLOCK;
+    peer.run(3_000);
+    const average = (peer.windowSum - before) / (peer.received / BLOCK - blocks);
+    expect(average).toBeGreaterThan((500_000 * DEFAULTS.requestAheadMs) / BLOCK);
   });
 
   it('shows the rate of the peer', () => {
