@@ -168,37 +168,50 @@ describe('a download completes beside a peer that', () => {
 });
 
 describe('a download among ten peers of which three send poison', () => {
-  it('bans these three, keeps the others and completes', async () => {
-    const all = fullBitfield(41);
-    const most = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0]);
-    const rest = [32, 33, 34, 35, 36, 37, 38, 39, 40];
-    const idOf = (n: number) => `-XX0001-peer-no-${n}---`;
+  const all = fullBitfield(41);
+  const most = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0]);
+  const rest = [32, 33, 34, 35, 36, 37, 38, 39, 40];
+  const LIARS = ['127.0.0.10', '127.0.0.11', '127.0.0.12'];
+
+  /** @param poisons what each of the three poisons @returns what became of it */
+  async function downloads(poisons: (asked: { begin: number }) => boolean) {
     // What only the poisoners claim makes each of them give something, however quick the others are.
     const peers = await Promise.all(
-      Array.from({ length: 10 }, (_, n) => ending(hostile.oneOfMany(torrent, idOf(n), n < 3 ? all : most, n < 3))),
+      Array.from({ length: 10 }, (_, n) => {
+        const isLiar = n < LIARS.length;
+        const script = [isLiar ? all : most, isLiar ? poisons : () => false, `127.0.0.${10 + n}`] as const;
+        return ending(hostile.oneOfMany(torrent, `-XX0001-peer-no-${n}---`, ...script));
+      }),
     );
     const { session, starts } = await watchedSession();
-    const [out, banned, lost] = [await emptyFolder(), new Set<number>(), [] as string[]];
-    let warnings = 0;
+    const [out, banned, warned, lost] = [await emptyFolder(), new Set<string>(), [] as string[], [] as string[]];
     const onEvent = (event: DownloadEvent) => {
-      if (event.type === 'warning') warnings++;
+      if (event.type === 'warning') warned.push(event.message);
       if (event.type !== 'peer') return;
-      if (event.what === 'disconnected: banned') banned.add(event.address.port);
+      if (event.what === 'disconnected: banned') banned.add(event.address.host);
       else if (event.what.startsWith('disconnected') && event.what !== 'disconnected: removed') lost.push(event.what);
-      if (banned.size === 3) for (const peer of peers.slice(3)) peer.announce(rest);
+      if (banned.size === LIARS.length) for (const peer of peers.slice(LIARS.length)) peer.announce(rest);
     };
-    const download = session.add(torrent.bytes, { out, peers: at(...peers.map(({ port }) => port)), onEvent });
+    const addresses = peers.map(({ host, port }) => ({ host, port }));
+    const download = session.add(torrent.bytes, { out, peers: addresses, onEvent });
     await download.done;
     expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
-    expect([...banned].sort()).toEqual(
-      peers
-        .slice(0, 3)
-        .map(({ port }) => port)
-        .sort(),
-    );
-    expect({ warnings, lost }).toEqual({ warnings: 3, lost: [] });
+    expect({ banned: [...banned].sort(), lost }).toEqual({ banned: LIARS, lost: [] });
+    expect(warned.sort()).toEqual(LIARS.map((host) => `peer ${host} is banned: it sent bad data`));
     expect(await starts()).toBe(2);
+    const { wasted } = download.stats();
     await closesSoon(session);
+    return { wasted };
+  }
+
+  it('bans these three, keeps the others and completes', async () => {
+    await downloads(() => true);
+  });
+
+  it('does so when they poison one block in four, and wastes less than the payload', async () => {
+    const { wasted } = await downloads(({ begin }) => begin === 2 * BLOCK);
+    expect(wasted).toBeGreaterThan(0);
+    expect(wasted).toBeLessThan(torrent.payload.length);
   });
 });
 

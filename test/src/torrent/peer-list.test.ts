@@ -30,7 +30,7 @@ class World {
     { name = `p${n}`, group = 0, incoming = false } = {},
   ): [PeerConnection, PeerConnection | undefined] {
     const peer = ++this.#peers;
-    const drop = this.list.onConnected({ group, peer, address: address(n), peerId: idOf(name), incoming });
+    const drop = this.list.onConnected({ group, peer, address: address(n), peerId: idOf(name), incoming }, this.now);
     return [this.list.connection(group, peer)!, drop];
   }
 
@@ -130,15 +130,15 @@ describe('addresses', () => {
   });
 
   it('that are ours or banned are not dialled again', () => {
-    const world = new World();
+    const [world, other] = [new World(), 256];
     world.add(1, 2);
     world.dial();
     world.list.onDialFailed(address(1), 'self', 0);
     world.leave(world.reach(2), 'banned');
-    world.list.ban(address(3));
-    expect(world.add(1, 2, 3)).toBe(0);
+    world.list.ban(address(other).host);
+    expect(world.add(1, 2, other)).toBe(0);
     expect(world.waits()).toBe(Number.POSITIVE_INFINITY);
-    expect([1, 2, 3, 4].map((n) => world.list.isBanned(address(n)))).toEqual([true, true, true, false]);
+    expect([1, 2, other, 4].map((n) => world.list.isBanned(address(n)))).toEqual([true, true, true, false]);
   });
 
   it('ignore a failure of what is not being dialled', () => {
@@ -183,7 +183,7 @@ describe('connections', () => {
     expect(world.list.isExhausted).toBe(false);
     world.leave(connection, 'closed');
     expect(world.list.isExhausted).toBe(false);
-    world.list.ban(address(1));
+    world.list.ban(address(1).host);
     expect(world.list.isExhausted).toBe(true);
   });
 
@@ -199,9 +199,8 @@ describe('connections', () => {
     world.leave(second);
     world.list.onDialFailed(address(4), 'timeout', 0);
     expect(world.list.load(1)).toBe(1);
-    world.list.ban(address(3));
+    world.list.ban(address(3).host);
     world.leave(third, 'banned');
-    world.list.ban(address(1));
     expect([world.list.load(0), world.list.load(1), world.list.dialling]).toEqual([0, 0, 0]);
   });
 });
@@ -224,9 +223,9 @@ describe('a peer that is connected twice', () => {
   it('is not dialled again when it is quicker to close what we were about to close', () => {
     const world = new World();
     world.add(1);
-    world.connect(9, { name: 'a', incoming: true });
+    world.connect(9, { name: 'z', incoming: true });
     world.dial();
-    const [ours, drop] = world.connect(1, { name: 'a' });
+    const [ours, drop] = world.connect(1, { name: 'z' });
     expect(drop).toBe(ours);
     world.leave(ours, 'closed');
     expect(world.waits()).toBe(Number.POSITIVE_INFINITY);
@@ -260,7 +259,8 @@ describe('a peer that is connected twice', () => {
           dials.sort((x, y) => (end === 'A' ? x.orderA - y.orderA : x.orderB - y.orderB));
           const dropped = dials.map(({ peer, byA }) => {
             const incoming = byA !== (end === 'A');
-            return list.onConnected({ group: 0, peer, address: address(peer), peerId: idOf(theirs), incoming })?.peer;
+            return list.onConnected({ group: 0, peer, address: address(peer), peerId: idOf(theirs), incoming }, 0)
+              ?.peer;
           });
           expect(dropped[0]).toBeUndefined();
           return dropped[1]!;
@@ -348,9 +348,11 @@ describe('beside a plain count', () => {
         /** Group by address that is dialled, and by connection that was dialled or accepted. */
         const dials = new Map<number, number>();
         let connections: { connection: PeerConnection; n: number }[] = [];
-        const numberOf = ({ port }: PeerAddress): number => port - 1;
+        // Two ports on each host.
+        const at = (pick: number): number => ((pick >> 1) << 8) | (pick & 1);
+        const numberOf = ({ host, port }: PeerAddress): number => (Number(host.split('.')[3]) << 8) | (port - 1);
         for (const { do: action, pick, group, useful } of script) {
-          if (action === 'add') world.add(pick);
+          if (action === 'add') world.add(at(pick));
           else if (action === 'dial') {
             const dialled = world.list.dial(group, world.now);
             if (dialled !== undefined) dials.set(numberOf(dialled), group);
@@ -361,15 +363,17 @@ describe('beside a plain count', () => {
             if (action === 'fail') world.list.onDialFailed(address(n), 'timeout', world.now);
             else connections.push({ connection: world.connect(n, { group: where })[0], n });
           } else if (action === 'accept') {
-            const [connection] = world.connect(100 + pick, { incoming: true, group });
+            const [connection] = world.connect(at(100 + pick), { incoming: true, group });
             connections.push({ connection, n: -1 });
           } else if (action === 'leave' && connections.length > 0) {
             const [gone] = connections.splice(pick % connections.length, 1);
             world.leave(gone!.connection, 'closed', useful);
           } else if (action === 'ban') {
-            world.list.ban(address(pick));
-            dials.delete(pick);
-            for (const held of connections) if (held.n === pick) held.n = -1;
+            const { host } = address(at(pick));
+            const open = connections.filter(({ connection }) => connection.address.host === host);
+            expect(new Set(world.list.ban(host))).toEqual(new Set(open.map(({ connection }) => connection)));
+            for (const n of [...dials.keys()]) if (address(n).host === host) dials.delete(n);
+            for (const held of open) held.n = -1;
           } else if (action === 'death') {
             for (const { address: banned } of world.list.onGroupDeath(group, world.now)) {
               expect(world.list.isBanned(banned)).toBe(true);
