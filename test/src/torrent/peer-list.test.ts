@@ -4,6 +4,7 @@ import { addressKey, type PeerAddress } from '../../../src/protocol/address.js';
 import { type PeerConnection, PeerList } from '../../../src/torrent/peer-list.js';
 
 const RECONNECT_MS = 15_000;
+const SILENT_MS = 30_000;
 
 const idOf = (name: string): Uint8Array => new TextEncoder().encode(name.padEnd(20, '-'));
 const US = idOf('m');
@@ -11,7 +12,7 @@ const address = (n: number): PeerAddress => ({ host: `192.0.2.${n >> 8}`, port: 
 
 /** A list and a short way to say what happens to it. */
 class World {
-  readonly list = new PeerList(US, RECONNECT_MS);
+  readonly list = new PeerList(US, RECONNECT_MS, 'prefer', SILENT_MS);
   now = 0;
   #peers = 0;
 
@@ -287,6 +288,189 @@ describe('a peer that is connected twice', () => {
         expect(all.filter((connection) => !dropped.has(connection))).toHaveLength(1);
       }),
     );
+  });
+});
+
+describe('a peer id that is claimed twice', () => {
+  /** Both claim it, from other hosts, the second one `waitMs` later. @returns who goes */
+  function claim(
+    { incoming, works = false }: { incoming: boolean; works?: boolean },
+    then: { incoming: boolean; waitMs: number; host?: number },
+    name = 'z',
+  ): 'first' | 'second' {
+    const world = new World();
+    const [first] = world.connect(1, { name, incoming });
+    world.now += then.waitMs;
+    if (works) world.list.onWorking(first.group, first.peer, world.now);
+    const [second, drop] = world.connect((then.host ?? 1) << 8, { name, incoming: then.incoming });
+    expect([first, second]).toContain(drop);
+    return drop === first ? 'first' : 'second';
+  }
+
+  it('goes to the newcomer when the first one has moved no payload for long, whoever dialled', () => {
+    for (const [first, second, host] of [
+      [true, true, 1],
+      [true, false, 1],
+      [false, true, 0],
+      [false, false, 0],
+    ] as const) {
+      expect(claim({ incoming: first }, { incoming: second, waitMs: SILENT_MS, host })).toBe('first');
+      expect(claim({ incoming: first, works: true }, { incoming: second, waitMs: SILENT_MS, host })).toBe('second');
+    }
+  });
+
+  it('stays with the first one when a stranger of the same address family comes soon after', () => {
+    for (const incoming of [false, true]) {
+      for (const name of ['a', 'z']) {
+        expect(claim({ incoming }, { incoming: !incoming, waitMs: 1 }, name)).toBe('second');
+      }
+    }
+  });
+
+  it('stays with the first one that has worked when dials of both families cross, else with the higher dialler', () => {
+    const cross = (works: boolean, name: string): boolean => {
+      const world = new World();
+      const [first] = world.connect(1, { name, incoming: true });
+      world.now++;
+      if (works) world.list.onWorking(first.group, first.peer, world.now);
+      const peer = {
+        group: 1,
+        peer: 1,
+        address: { host: '2001:db8::1', port: 1 },
+        peerId: idOf(name),
+        incoming: false,
+      };
+      return world.list.onConnected(peer, world.now) !== first;
+    };
+    expect([cross(true, 'a'), cross(true, 'z'), cross(false, 'a'), cross(false, 'z')]).toEqual([
+      true,
+      true,
+      false,
+      true,
+    ]);
+  });
+
+  it('of a peer that works is not lost to any number of newcomers', () => {
+    const world = new World();
+    const [owner] = world.connect(1, { name: 'z', incoming: true });
+    for (let n = 1; n < 50; n++) {
+      world.now += 10_000;
+      world.list.onWorking(owner.group, owner.peer, world.now);
+      const [thief, drop] = world.connect(n << 8, { name: 'z', incoming: n % 2 === 0 });
+      expect(drop).toBe(thief);
+      world.leave(thief, 'duplicate');
+    }
+  });
+
+  it('keeps the address of its owner from being dialled only as long as the thief is not known to be silent', () => {
+    const world = new World();
+    const [thief] = world.connect(1 << 8, { name: 'z', incoming: true });
+    world.list.onWorking(thief.group, thief.peer, 0);
+    world.add(1);
+    world.dial();
+    world.leave(world.connect(1, { name: 'z' })[0], 'duplicate');
+    let dialled: string | undefined;
+    for (; dialled === undefined; dialled = world.dial()) {
+      world.now += 500;
+      world.list.freeSilentTwins(world.now);
+    }
+    expect(world.now).toBeGreaterThanOrEqual(SILENT_MS);
+    expect(world.now).toBeLessThanOrEqual(2 * SILENT_MS);
+    expect(world.connect(1, { name: 'z' })[1]).toBe(thief);
+  });
+
+  it('has a peer that is idle at two hosts change between them less and less often', () => {
+    const world = new World();
+    world.add(1, 256);
+    world.reach(1, { name: 'z' });
+    world.dial();
+    world.leave(world.connect(256, { name: 'z' })[0], 'duplicate');
+    const changes: number[] = [];
+    for (; world.now < 20 * 3_600_000; world.now += 1_000) {
+      world.list.freeSilentTwins(world.now);
+      const dialled = world.dial();
+      if (dialled === undefined) continue;
+      const [, drop] = world.connect(dialled === '192.0.2.0:2' ? 1 : 256, { name: 'z' });
+      world.leave(drop!, 'duplicate');
+      changes.push(world.now);
+    }
+    expect(changes.filter((at) => at < 3_600_000).length).toBeLessThan(20);
+    expect(changes.filter((at) => at > 19 * 3_600_000).length).toBeLessThan(4);
+  });
+
+  it('does not have the idle owner dialled at the other port of its host', () => {
+    const world = new World();
+    const [idle] = world.connect(1, { name: 'z', incoming: true });
+    world.list.onListens(idle.group, idle.peer, 7);
+    for (; world.now < 10 * SILENT_MS; world.now += 500) world.list.freeSilentTwins(world.now);
+    expect(world.dial()).toBeUndefined();
+    world.leave(idle);
+    expect(world.dial()).toBe('192.0.2.0:7');
+  });
+});
+
+describe('a ban', () => {
+  const [evil, port2] = [256, 257];
+
+  it('is of the host: all its addresses and connections, those to come too, and nobody else', () => {
+    const world = new World();
+    world.add(1, evil, port2);
+    world.reach(1);
+    const dialled = world.reach(evil);
+    const [accepted] = world.connect(evil + 9, { incoming: true, group: 1 });
+    world.dial();
+    const { host } = address(evil);
+    expect(world.list.ban(host)).toEqual([dialled, accepted]);
+    expect([world.list.isBannedHost(host), world.list.dialling, world.list.load(0)]).toEqual([true, 0, 1]);
+    expect([evil, port2, evil + 77, 1, 2].map((n) => world.list.isBanned(address(n)))).toEqual([
+      true,
+      true,
+      true,
+      false,
+      false,
+    ]);
+    world.leave(dialled, 'banned');
+    expect(world.add(evil + 3, 2)).toBe(1);
+    expect([world.dial(), world.waits()]).toEqual(['192.0.2.0:3', Number.POSITIVE_INFINITY]);
+  });
+
+  it('is not of a host whose address waits for its connected twin to leave', () => {
+    const world = new World();
+    world.add(1, 2);
+    world.reach(1, { name: 'x' });
+    world.dial();
+    const [second] = world.connect(2, { name: 'x' });
+    world.leave(second, 'duplicate');
+    expect(world.list.isBanned(address(2))).toBe(false);
+  });
+
+  it('is forgotten when 10,000 others have come after it', () => {
+    const world = new World();
+    for (let n = 0; n <= 10_000; n++) world.list.ban(`10.0.${n >> 8}.${n & 255}`);
+    const known = ['10.0.0.0', '10.0.0.1', '10.0.39.16'].map((host) => world.list.isBannedHost(host));
+    expect(known).toEqual([false, true, true]);
+  });
+});
+
+describe('the host of a connection', () => {
+  it('is known after it has gone, and until its group dies', () => {
+    const world = new World();
+    const [here] = world.connect(1);
+    const [there] = world.connect(256, { group: 1 });
+    world.leave(here);
+    world.leave(there, 'banned');
+    expect([world.list.hostOf(0, here.peer), world.list.hostOf(1, there.peer)]).toEqual(['192.0.2.0', '192.0.2.1']);
+    expect(world.list.hostOf(0, there.peer)).toBeUndefined();
+    world.connect(2);
+    world.list.onGroupDeath(0, 0);
+    expect([1, 2, 3].map((peer) => world.list.hostOf(0, peer))).toEqual([undefined, undefined, undefined]);
+    expect(world.list.hostOf(1, there.peer)).toBe('192.0.2.1');
+  });
+
+  it('is forgotten when 4,000 others have gone after it', () => {
+    const world = new World();
+    for (let n = 0; n <= 4_000; n++) world.leave(world.connect(1)[0]);
+    expect([world.list.hostOf(0, 1), world.list.hostOf(0, 2)]).toEqual([undefined, '192.0.2.0']);
   });
 });
 
