@@ -317,6 +317,15 @@ export function patientSeed(torrent: SmallTorrent, then: Promise<unknown>): Prom
   });
 }
 
+/** What an honest seed says. */
+export async function serveHonestly(peer: RawPeer, torrent: SmallTorrent, peerId: string): Promise<void> {
+  await peer.bytes(68);
+  peer.send(handshakeOf(torrent.infohash, peerId), bitfield(fullBitfield(torrent.pieceCount)));
+  await peer.nextOf(2);
+  peer.send(UNCHOKE);
+  for (;;) peer.send(truthOf(torrent, askedOf((await peer.nextOf(6)).body)));
+}
+
 /** One of several, each at an address of its own: has the pieces that `has` names, and `poisons` says which of its answers are bad. */
 export async function oneOfMany(
   torrent: SmallTorrent,

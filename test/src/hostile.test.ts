@@ -215,6 +215,43 @@ describe('a download among ten peers of which three send poison', () => {
   });
 });
 
+describe('a silent peer that has stolen the id of a seed', () => {
+  const STOLEN = '-XX0001-a-true-owner';
+
+  it('keeps it out no longer than a silent connection is believed', async () => {
+    let arrive = (): void => {};
+    const arrived = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    // It answers no handshake until the thief is there.
+    const owner = await ending(
+      ScriptedPeer.listen(async (peer) => {
+        await arrived;
+        await hostile.serveHonestly(peer, torrent, STOLEN);
+      }, '127.0.0.2'),
+    );
+    const { session } = await watchedSession({ silentMs: 400, reconnectMs: 50, handshakeTimeoutMs: 10_000 });
+    const events: string[] = [];
+    const download = session.add(torrent.bytes, {
+      out: await emptyFolder(),
+      peers: [{ host: owner.host, port: owner.port }],
+      onEvent: (event) => event.type === 'peer' && events.push(`${event.address.host} ${event.what}`),
+    });
+    while (download.state !== 'downloading') await new Promise((resolve) => setImmediate(resolve));
+    const thief = await RawPeer.dial(session.port, '127.0.0.3');
+    atEnd(async () => thief.socket.destroy());
+    thief.send(handshakeOf(torrent.infohash, STOLEN));
+    await thief.bytes(68);
+    while (download.connected < 1) await new Promise((resolve) => setImmediate(resolve));
+    const keepingAlive = setInterval(() => thief.send(Buffer.alloc(4)), 20);
+    atEnd(async () => clearInterval(keepingAlive));
+    arrive();
+    await download.done;
+    await thief.closed;
+    expect(events).toContain('127.0.0.3 disconnected: duplicate');
+  });
+});
+
 describe('the door', () => {
   it('takes 500 connections that say nothing, lets them go and still serves who comes after', async () => {
     let release = (): void => {};
