@@ -214,12 +214,15 @@ export class Download {
         queue: this.#queue,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
+        evidenceBytes: options.evidenceBytes,
+        giverOf: (group, peer) => this.#peers.hostOf(group, peer),
         random,
         send: (group, message) => this.#host.send(group, message),
       },
       {
         onCanLease: () => this.#host.onCanLease(this),
         onWritten: (piece) => this.#onWritten(piece),
+        onGuilty: (host) => this.#peers.ban(host),
         onComplete: () => this.#complete(),
         onError: (error) => this.fail(error),
       },
@@ -303,14 +306,13 @@ export class Download {
       case 'verified':
         return this.#transfer?.onVerified(message.leases);
       case 'returned':
-        return this.#transfer?.onReturned(message);
+        return this.#transfer?.onReturned(group, message);
       case 'shared':
         return this.#transfer?.onShared(message);
       case 'corrupt':
-        this.#peers.onCorrupt(group, message.peers);
-        return this.#transfer?.onCorrupt(message);
+        return this.#transfer?.onCorrupt(group, message);
       case 'connected':
-        return this.#peers.onConnected(group, message);
+        return this.#peers.onConnected(group, message, now);
       case 'connectFailed':
         return this.#peers.onConnectFailed(message, now);
       case 'disconnected':
@@ -330,6 +332,7 @@ export class Download {
   onStats(group: number, stats: TorrentStats): void {
     const now = this.#host.now();
     this.#groups.onStats(group, stats);
+    this.#peers.onWorking(group, stats.working, now);
     this.#downloaded += stats.downloaded;
     this.#uploaded += stats.uploaded;
     this.#wasted += stats.wasted;

@@ -35,6 +35,8 @@ export interface LeaseGrant {
   readonly present?: Uint8Array;
   /** To be fetched from one peer alone: it failed its hash when several gave blocks of it. */
   readonly exclusive?: boolean;
+  /** It failed its hash: when it passes, the digests of its blocks come home with it and tell whose were bad. */
+  readonly suspect?: boolean;
 }
 
 /** A piece on its way home, verified. */
@@ -42,6 +44,8 @@ export interface VerifiedLease {
   readonly lease: number;
   readonly piece: PieceIndex;
   readonly buffer: ArrayBuffer;
+  /** SHA-1 of each block, 20 bytes each, of a suspect piece. */
+  readonly digests?: Uint8Array;
 }
 
 /** Why a connection ended or never began; shown with `-v` and used by main to decide on dialling again. */
@@ -135,6 +139,8 @@ export interface TorrentStats {
   readonly peers: number;
   /** Peers that gave a block since the last message. */
   readonly active: number;
+  /** Connections that gave or took a block since the last message. */
+  readonly working: readonly number[];
 }
 
 export type FromGroup =
@@ -147,7 +153,10 @@ export type FromGroup =
   | { readonly type: 'want'; readonly torrent: number; readonly count: number; readonly leased: number }
   /** Transfers every buffer. */
   | { readonly type: 'verified'; readonly torrent: number; readonly leases: readonly VerifiedLease[] }
-  /** Not fetched to the end. Transfers the buffer; `present` as in `LeaseGrant`. */
+  /**
+   * Not fetched to the end. Transfers the buffer; `present` as in `LeaseGrant`. `givers` names the connection that gave each
+   * block, 0 for those that came with the lease.
+   */
   | {
       readonly type: 'returned';
       readonly torrent: number;
@@ -155,23 +164,26 @@ export type FromGroup =
       readonly piece: PieceIndex;
       readonly buffer: ArrayBuffer;
       readonly present: Uint8Array;
+      readonly givers: Uint32Array;
     }
-  /** The answer to `share`. Transfers the buffer; `present` is absent when the lease is not held any more. */
+  /** The answer to `share`. Transfers the buffer; `present` and `givers` are absent when the lease is not held any more. */
   | {
       readonly type: 'shared';
       readonly torrent: number;
       readonly lease: number;
       readonly buffer: ArrayBuffer;
       readonly present?: Uint8Array;
+      readonly givers?: Uint32Array;
     }
-  /** Failed its hash. Transfers the buffer for reuse; `peers` gave its blocks, 0 stands for those that came with the lease. */
+  /** Failed its hash. Transfers the buffer for reuse; `givers` as in `returned`, `digests` as in `VerifiedLease`. */
   | {
       readonly type: 'corrupt';
       readonly torrent: number;
       readonly lease: number;
       readonly piece: PieceIndex;
       readonly buffer: ArrayBuffer;
-      readonly peers: readonly number[];
+      readonly givers: Uint32Array;
+      readonly digests: Uint8Array;
     }
   | {
       readonly type: 'connected';

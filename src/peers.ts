@@ -38,7 +38,8 @@ export class Peers {
   constructor(settings: PeersSettings, events: PeersEvents) {
     this.#settings = settings;
     this.#events = events;
-    this.#list = new PeerList(settings.ownId, settings.options.reconnectMs, settings.encryption);
+    const { reconnectMs, silentMs } = settings.options;
+    this.#list = new PeerList(settings.ownId, reconnectMs, settings.encryption, silentMs);
   }
 
   get connected(): number {
@@ -74,6 +75,7 @@ export class Peers {
    */
   dial(groups: readonly number[], allowance: number, now: number): number {
     const { torrent, options, send } = this.#settings;
+    this.#list.freeSilentTwins(now);
     const { connected, incoming, dialling } = this.#list;
     // Who comes in does not keep us from dialling: a crowd at the door could starve a download.
     const room = Math.min(allowance, options.peersPerTorrent - (connected - incoming) - dialling);
@@ -88,12 +90,13 @@ export class Peers {
     return dialled;
   }
 
-  onConnected(group: number, { peer, host, port, peerId, incoming }: Connected): void {
+  onConnected(group: number, { peer, host, port, peerId, incoming }: Connected, now: number): void {
     const address = { host: canonicalIp(host) ?? host, port };
     if (this.#list.isBanned(address)) return this.#drop(group, peer, 'banned');
-    const double = this.#list.onConnected({ group, peer, address, peerId, incoming });
-    if (double !== undefined) return this.#drop(double.group, double.peer, 'duplicate');
-    if (incoming && this.#list.incoming > this.#settings.options.peersPerTorrent)
+    const double = this.#list.onConnected({ group, peer, address, peerId, incoming }, now);
+    if (double !== undefined) this.#drop(double.group, double.peer, 'duplicate');
+    if (double?.group === group && double.peer === peer) return;
+    if (incoming && double === undefined && this.#list.incoming > this.#settings.options.peersPerTorrent)
       return this.#drop(group, peer, 'full');
     this.#events.onPeer('connected', address, peerId);
   }
@@ -117,15 +120,21 @@ export class Peers {
     this.#events.onCanDial();
   }
 
-  /** Who alone gave a bad piece is guilty. Of several nobody is yet: the piece is fetched again from one peer alone. */
-  onCorrupt(group: number, givers: readonly number[]): void {
-    const [peer, ...others] = givers;
-    if (peer === undefined || others.length > 0) return;
-    const guilty = this.#list.connection(group, peer);
-    if (guilty === undefined || this.#list.isBanned(guilty.address)) return;
-    this.#list.ban(guilty.address);
-    this.#drop(group, peer, 'banned');
-    this.#events.onWarning(`peer ${guilty.address.host} is banned: it sent bad data`);
+  /** These connections have moved payload of late. */
+  onWorking(group: number, peers: readonly number[], now: number): void {
+    for (const peer of peers) this.#list.onWorking(group, peer, now);
+  }
+
+  /** The IP address of a connection, also of one that has gone. */
+  hostOf(group: number, peer: number): string | undefined {
+    return this.#list.hostOf(group, peer);
+  }
+
+  /** A host has sent bad data: whatever connections it has go, and none is made with it or taken from it again. */
+  ban(host: string): void {
+    if (this.#list.isBannedHost(host)) return;
+    for (const { group, peer } of this.#list.ban(host)) this.#drop(group, peer, 'banned');
+    this.#events.onWarning(`peer ${host} is banned: it sent bad data`);
   }
 
   onGroupDeath(group: number, now: number): void {

@@ -1,6 +1,7 @@
 /**
  * The download proper of one torrent: pieces go out to the groups as leases, come home verified and are written. It wires
- * the picker, the lease ledger, the byte budget and the write queue, and knows nothing of peers' addresses or trackers.
+ * the picker, the lease ledger, the byte budget, the write queue and the evidence of who sent bad blocks, and knows no
+ * tracker and nothing of peers but what they gave.
  *
  * One owner per piece: whoever holds its buffer. No free buffer means no lease, so a slow disk holds the swarm back.
  */
@@ -9,6 +10,7 @@ import type { FromGroup, LeaseGrant, ToGroup, VerifiedLease } from './messages.j
 import type { WriteQueue } from './storage/write-queue.js';
 import type { Bitfield } from './torrent/bitfield.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
+import { Evidence, type Giver } from './torrent/evidence.js';
 import type { Geometry, PieceIndex } from './torrent/geometry.js';
 import { LeaseLedger } from './torrent/lease-ledger.js';
 import { Picker, PieceState } from './torrent/picker.js';
@@ -30,6 +32,10 @@ export interface TransferSettings {
   /** Times one piece may fail its hash. */
   readonly corruptPieceLimit: number;
   readonly endgameAfterMs: number;
+  /** Cap of what is kept of pieces that failed their hash. */
+  readonly evidenceBytes: number;
+  /** Whose connection it is or was. */
+  readonly giverOf: (group: number, peer: number) => Giver;
   readonly random: () => number;
   readonly send: (group: number, message: ToGroup) => void;
 }
@@ -38,9 +44,18 @@ export interface TransferEvents {
   /** Pieces could be leased now, by this torrent or, since a buffer came free, by any other. */
   onCanLease(): void;
   onWritten(piece: PieceIndex): void;
+  /** A peer has sent bad data, beyond doubt. */
+  onGuilty(giver: string): void;
   /** Every wanted piece is on disk. */
   onComplete(): void;
   onError(error: SpateError): void;
+}
+
+/** An unfinished piece at home. */
+interface Unfinished {
+  readonly buffer: ArrayBuffer;
+  readonly present: Uint8Array;
+  readonly givers: readonly Giver[];
 }
 
 export class Transfer {
@@ -52,12 +67,13 @@ export class Transfer {
   readonly #ledger: LeaseLedger;
   readonly #sections: readonly GroupSection[];
   /** Unfinished pieces at home, with the blocks they hold. */
-  readonly #partials = new Map<PieceIndex, { buffer: ArrayBuffer; present: Uint8Array }>();
+  readonly #partials = new Map<PieceIndex, Unfinished>();
   /** Copies of leases that are being made: who makes it, for which group. */
   readonly #copies = new Map<number, { holder: number; group: number; piece: PieceIndex }>();
   /** Granted but not posted yet, per group. */
   readonly #outbox: LeaseGrant[][];
   readonly #failures = new Map<PieceIndex, number>();
+  readonly #evidence: Evidence;
   /** Since when every wanted piece is leased or had, ms. */
   #exhaustedAt: number | undefined;
   #stopped = false;
@@ -70,6 +86,7 @@ export class Transfer {
     this.#sections = Array.from({ length: groupCount }, (_, group) => memory.section(group));
     this.#picker = new Picker(geometry, wanted, have, this.#sections, random);
     this.#ledger = new LeaseLedger(groupCount);
+    this.#evidence = new Evidence(settings.evidenceBytes);
     this.#outbox = Array.from({ length: groupCount }, () => []);
   }
 
@@ -131,13 +148,14 @@ export class Transfer {
   }
 
   /** A copy has come: it is leased to the group it is for, if the piece is still being fetched. The first verified one wins. */
-  onShared({ lease, buffer, present }: Shared): void {
+  onShared({ lease, buffer, present, givers }: Shared): void {
     const copy = this.#copies.get(lease);
     this.#copies.delete(lease);
     const isWanted = copy !== undefined && this.#picker.stateOf(copy.piece) === PieceState.fetching;
-    if (!isWanted || present === undefined || this.#stopped) return this.#free(buffer);
-    const { group, piece } = copy;
-    this.#outbox[group]!.push({ lease: this.#ledger.grant(group, piece), piece, buffer, present });
+    if (!isWanted || present === undefined || givers === undefined || this.#stopped) return this.#free(buffer);
+    const { holder, group, piece } = copy;
+    const number = this.#ledger.grant(group, piece, this.#giversOf(holder, lease, givers));
+    this.#outbox[group]!.push({ lease: number, piece, buffer, present, suspect: this.#failures.has(piece) });
     this.flush();
   }
 
@@ -151,11 +169,11 @@ export class Transfer {
   }
 
   onVerified(leases: readonly VerifiedLease[]): void {
-    for (const { lease, piece, buffer } of leases) {
+    for (const { lease, piece, buffer, digests } of leases) {
       this.#ledger.settle(lease);
-      const state = this.#picker.stateOf(piece);
+      if (digests !== undefined) for (const giver of this.#evidence.onVerified(piece, digests)) this.#accuse(giver);
       // It has been hash-checked: whatever the number says, it is good unless it came before.
-      if (this.#stopped || state === PieceState.writing || state === PieceState.have) {
+      if (this.#stopped || this.#isDone(piece)) {
         this.#free(buffer);
         continue;
       }
@@ -174,25 +192,46 @@ export class Transfer {
     return this.#picker.stateOf(piece) === PieceState.fetching && !this.#ledger.isLeased(piece);
   }
 
-  onReturned({ lease, piece, buffer, present }: Returned): void {
+  /** Who gave each block of a lease: peers of the group that has it, and of those it was in before. */
+  #giversOf(group: number, lease: number, peers: Uint32Array): Giver[] {
+    const before = this.#ledger.giversOf(lease);
+    return Array.from(peers, (peer, block) => (peer === 0 ? before[block] : this.#settings.giverOf(group, peer)));
+  }
+
+  onReturned(group: number, { lease, piece, buffer, present, givers: peers }: Returned): void {
+    const givers = this.#giversOf(group, lease, peers);
     if (!this.#ledger.settle(lease) || this.#stopped || !this.#isOrphan(piece)) return this.#free(buffer);
     const partial = present.includes(1);
-    if (partial) this.#partials.set(piece, { buffer, present });
+    if (partial) this.#partials.set(piece, { buffer, present, givers });
     else this.#free(buffer);
     this.#picker.onReturned(piece, partial);
     this.#events.onCanLease();
   }
 
-  onCorrupt({ lease, piece, buffer }: Corrupt): void {
+  /** Who alone gave a bad piece is guilty. Of several nobody is, until the piece passes and shows which blocks were bad. */
+  onCorrupt(group: number, { lease, piece, buffer, givers: peers, digests }: Corrupt): void {
+    const givers = this.#giversOf(group, lease, peers);
     const known = this.#ledger.settle(lease);
     this.#free(buffer);
     if (!known || this.#stopped) return;
+    this.#accuse(this.#evidence.onCorrupt(piece, givers, digests));
+    if (this.#isDone(piece)) return this.#evidence.drop(piece);
     if (this.#isOrphan(piece)) this.#picker.onLost(piece);
     const failures = (this.#failures.get(piece) ?? 0) + 1;
     this.#failures.set(piece, failures);
     if (failures >= this.#settings.corruptPieceLimit) {
       this.#fail('BAD_DATA', `piece ${piece} failed its SHA-1 ${failures} times; the torrent or its peers are bad`);
     }
+  }
+
+  #accuse(giver: Giver): void {
+    if (giver !== undefined) this.#events.onGuilty(giver);
+  }
+
+  /** Whether a piece has passed its hash. */
+  #isDone(piece: PieceIndex): boolean {
+    const state = this.#picker.stateOf(piece);
+    return state === PieceState.writing || state === PieceState.have;
   }
 
   /** The buffers a dead group held are gone; its pieces are missing again. */
@@ -218,13 +257,17 @@ export class Transfer {
   }
 
   #grantOf(group: number, piece: PieceIndex): LeaseGrant {
-    const lease = this.#ledger.grant(group, piece);
+    const suspect = this.#failures.has(piece);
     const partial = this.#partials.get(piece);
     this.#partials.delete(piece);
-    if (partial !== undefined) return { lease, piece, ...partial };
+    const lease = this.#ledger.grant(group, piece, partial?.givers);
+    if (partial !== undefined) {
+      const { buffer, present } = partial;
+      return { lease, piece, buffer, present, suspect };
+    }
     const buffer = this.#settings.budget.take(this.#settings.geometry.lengthOf(piece));
     if (buffer === undefined) throw new SpateError('INTERNAL', `no buffer for piece ${piece} after room was promised`);
-    return { lease, piece, buffer, exclusive: this.#failures.has(piece) };
+    return { lease, piece, buffer, exclusive: suspect, suspect };
   }
 
   #write(piece: PieceIndex, buffer: ArrayBuffer): void {
@@ -255,6 +298,7 @@ export class Transfer {
     this.have.set(piece);
     this.#picker.onWritten(piece);
     this.#failures.delete(piece);
+    this.#evidence.drop(piece);
     this.#events.onWritten(piece);
     if (this.#picker.left === 0) this.#events.onComplete();
   }

@@ -58,6 +58,8 @@ export class GroupTorrent implements SessionTorrent {
   #wasted = 0;
   #reportedPeers = 0;
   #exchangeAt = 0;
+  /** Connections that gave or took a block since the last statistics. */
+  readonly #working = new Set<number>();
 
   constructor(context: GroupContext, { torrent, infohash, peerId, port }: Extract<ToGroup, { type: 'addTorrent' }>) {
     this.#context = context;
@@ -170,8 +172,8 @@ export class GroupTorrent implements SessionTorrent {
     if (lease !== undefined) for (const session of this.#sessions()) session.downloads.cancelPiece(lease.piece);
   }
 
-  /** Endgame: copies what is there of a lease. @returns the blocks it holds; `undefined` when it is not held */
-  copyLease(number: number, buffer: ArrayBuffer): Uint8Array | undefined {
+  /** Endgame: copies what is there of a lease. @returns the blocks it holds and who gave them; `undefined` when it is not held */
+  copyLease(number: number, buffer: ArrayBuffer): { present: Uint8Array; givers: Uint32Array } | undefined {
     return this.#content?.desk.copy(number, buffer);
   }
 
@@ -307,7 +309,10 @@ export class GroupTorrent implements SessionTorrent {
     let active = 0;
     for (const session of this.#sessions()) {
       peers++;
-      if (session.downloads.recent > 0) active++;
+      if (session.downloads.recent > 0) {
+        active++;
+        this.#working.add(session.peer);
+      }
       session.downloads.recent = 0;
     }
     const [downloaded, uploaded, wasted] = [this.#downloaded, this.#uploaded, this.#wasted];
@@ -315,7 +320,9 @@ export class GroupTorrent implements SessionTorrent {
     this.#reportedPeers = peers;
     this.#content?.gauge.onReset(downloaded);
     this.#downloaded = this.#uploaded = this.#wasted = 0;
-    return { torrent: this.key, downloaded, uploaded, wasted, peers, active };
+    const working = [...this.#working];
+    this.#working.clear();
+    return { torrent: this.key, downloaded, uploaded, wasted, peers, active, working };
   }
 
   /** Closes everything and gives every buffer back; `removed` follows the last one. */
@@ -381,5 +388,6 @@ export class GroupTorrent implements SessionTorrent {
   #onSent(session: PeerSession, bytes: number): void {
     session.uploaded += bytes;
     this.#uploaded += bytes;
+    this.#working.add(session.peer);
   }
 }

@@ -170,8 +170,8 @@ class Group implements GroupContext {
 
   #share(message: Extract<ToGroup, { type: 'share' }>): void {
     const { torrent, lease, buffer } = message;
-    const present = this.#torrents.get(torrent)?.copyLease(lease, buffer);
-    this.post({ type: 'shared', torrent, lease, buffer, ...(present && { present }) });
+    const copied = this.#torrents.get(torrent)?.copyLease(lease, buffer);
+    this.post({ type: 'shared', torrent, lease, buffer, ...copied });
   }
 
   #remove(key: number, reason: DisconnectReason): void {

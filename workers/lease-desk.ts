@@ -7,7 +7,7 @@ import type { Geometry } from '../src/torrent/geometry.js';
 import type { LeaseTable } from '../src/torrent/lease-table.js';
 import { PieceBuffer } from '../src/torrent/piece-buffer.js';
 import type { GroupContext } from './context.js';
-import { hashPiece } from './hash.js';
+import { hashBlocks, hashPiece } from './hash.js';
 
 export interface LeaseDeskEvents {
   onWaste(bytes: number): void;
@@ -59,12 +59,12 @@ export class LeaseDesk {
     }
   }
 
-  /** Endgame: copies what is there of a lease. @returns the blocks it holds; `undefined` when it is not held */
-  copy(number: number, buffer: ArrayBuffer): Uint8Array | undefined {
+  /** Endgame: copies what is there of a lease. @returns the blocks it holds and who gave them; `undefined` when it is not held */
+  copy(number: number, buffer: ArrayBuffer): { present: Uint8Array; givers: Uint32Array } | undefined {
     const lease = this.#held(number);
     if (lease === undefined) return undefined;
     new Uint8Array(buffer).set(lease.bytes);
-    return lease.presence();
+    return { present: lease.presence(), givers: lease.givers() };
   }
 
   /** Sends a lease home unfinished. @returns the lease, if it was held */
@@ -92,14 +92,24 @@ export class LeaseDesk {
     this.#table.remove(lease);
     this.#hashing++;
     hashPiece(lease.bytes, (digest) => {
-      this.#hashing--;
       const { lease: number, piece, buffer } = lease;
       const expected = this.#hashes.subarray(piece * 20, piece * 20 + 20);
-      if (Buffer.compare(digest, expected) === 0)
+      const isGood = Buffer.compare(digest, expected) === 0;
+      if (isGood && !lease.suspect) {
         this.#onVerified({ lease: number, piece, buffer }, lease.bytes.length);
-      else this.#onCorrupt(lease);
-      this.#events.onHashed();
+        return this.#onHashed();
+      }
+      hashBlocks(lease.bytes, (digests) => {
+        if (isGood) this.#onVerified({ lease: number, piece, buffer, digests }, lease.bytes.length);
+        else this.#onCorrupt(lease, digests);
+        this.#onHashed();
+      });
     });
+  }
+
+  #onHashed(): void {
+    this.#hashing--;
+    this.#events.onHashed();
   }
 
   #onVerified(lease: VerifiedLease, bytes: number): void {
@@ -121,24 +131,19 @@ export class LeaseDesk {
     this.#context.post({ type: 'verified', torrent: this.#torrent, leases });
   }
 
-  #onCorrupt(lease: PieceBuffer): void {
+  #onCorrupt(lease: PieceBuffer, digests: Uint8Array): void {
     this.#events.onWaste(lease.bytes.length);
     const { lease: number, piece, buffer } = lease;
-    this.#context.post({
-      type: 'corrupt',
-      torrent: this.#torrent,
-      lease: number,
-      piece,
-      buffer,
-      peers: lease.givers(),
-    });
+    const givers = lease.givers();
+    this.#context.post({ type: 'corrupt', torrent: this.#torrent, lease: number, piece, buffer, givers, digests });
   }
 
   #return(lease: PieceBuffer): void {
     this.#table.remove(lease);
     const { lease: number, piece, buffer } = lease;
     const present = lease.presence();
-    this.#context.post({ type: 'returned', torrent: this.#torrent, lease: number, piece, buffer, present });
+    const givers = lease.givers();
+    this.#context.post({ type: 'returned', torrent: this.#torrent, lease: number, piece, buffer, present, givers });
   }
 
   #held(number: number): PieceBuffer | undefined {

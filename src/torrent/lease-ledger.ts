@@ -2,6 +2,7 @@
  * Main's record of the leases of one torrent: which group holds which piece under which number, and how many more each
  * group could start. Pure. A lease number is never reused, so that a late answer cannot be taken for another.
  */
+import type { Giver } from './evidence.js';
 import type { PieceIndex } from './geometry.js';
 
 interface OpenLease {
@@ -9,7 +10,11 @@ interface OpenLease {
   readonly piece: PieceIndex;
   /** Whether a copy of it was asked for. */
   shared: boolean;
+  /** Who gave each block that went out with it. */
+  readonly givers: readonly Giver[];
 }
+
+const NOBODY: readonly Giver[] = [];
 
 export class LeaseLedger {
   readonly #open = new Map<number, OpenLease>();
@@ -30,13 +35,21 @@ export class LeaseLedger {
     return this.#open.size;
   }
 
-  /** Records a lease and returns its number, > 0. */
-  grant(group: number, piece: PieceIndex): number {
+  /**
+   * Records a lease and returns its number, > 0.
+   * @param givers of the blocks it brings along
+   */
+  grant(group: number, piece: PieceIndex, givers: readonly Giver[] = NOBODY): number {
     this.#last++;
-    this.#open.set(this.#last, { group, piece, shared: false });
+    this.#open.set(this.#last, { group, piece, shared: false, givers });
     this.#count(piece, 1);
     this.#granted[group]!++;
     return this.#last;
+  }
+
+  /** Who gave each block that went out with a lease. */
+  giversOf(lease: number): readonly Giver[] {
+    return this.#open.get(lease)?.givers ?? NOBODY;
   }
 
   isLeased(piece: PieceIndex): boolean {

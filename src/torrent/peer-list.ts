@@ -8,9 +8,12 @@
  * | dialling | connected; failed -> idle, later each time |
  * | connected | disconnected -> idle |
  * | never | - (ourselves, a second address of a connected peer, banned) |
+ *
+ * A ban is of an IP address, whatever the port. A peer id proves nothing, since anybody can claim it: of two connections that
+ * claim one, what each has given counts before their age and direction do.
  */
 import type { DisconnectReason } from '../messages.js';
-import { addressKey, type PeerAddress } from '../protocol/address.js';
+import { addressKey, familyOf, type PeerAddress } from '../protocol/address.js';
 import type { EncryptionMode } from '../protocol/mse.js';
 
 interface Entry {
@@ -37,16 +40,25 @@ export interface PeerConnection {
   readonly incoming: boolean;
   /** Group deaths it was connected during. */
   deaths: number;
+  /** When it was established, ms. */
+  readonly since: number;
+  /** When it last moved payload, either way; when it was established if it never did. */
+  workedAt: number;
 }
 
 /** Addresses remembered; then one that brings nothing is forgotten, which makes room for another. */
 const MAX_ADDRESSES = 10_000;
 const MAX_BACKOFF_MS = 3_600_000;
+/** Hosts banned; then the first one banned is forgiven for the next. */
+const MAX_BANNED = 10_000;
+/** Connections that have gone, of which is remembered whose they were: pieces they gave blocks of may fail later. */
+const MAX_DEPARTED = 4_000;
 
 export class PeerList {
   readonly #ownId: Uint8Array;
   readonly #reconnectMs: number;
   readonly #encryption: EncryptionMode;
+  readonly #silentMs: number;
   readonly #entries = new Map<string, Entry>();
   readonly #connections = new Map<string, PeerConnection>();
   /** Connections that are to be dropped as duplicates and have not gone yet. */
@@ -60,9 +72,26 @@ export class PeerList {
   #everConnected = false;
   /** Deaths survived, by address: a peer that takes a group with it twice is not dialled a third time. */
   readonly #deaths = new Map<string, number>();
+  /** Hosts that sent bad data, the first one first. */
+  readonly #banned = new Set<string>();
+  /** Hosts of connections that have gone, the first one first. */
+  readonly #departed = new Map<string, { readonly group: number; readonly host: string }>();
+  /** When it is looked next for addresses whose peer is only claimed to be connected. */
+  #freeAt = 0;
 
-  /** @param ownId our peer id @param reconnectMs first wait before an address is dialled again; doubles */
-  constructor(ownId: Uint8Array, reconnectMs: number, encryption: EncryptionMode = 'prefer') {
+  /**
+   * @param ownId our peer id
+   * @param reconnectMs first wait before an address is dialled again; doubles
+   * @param silentMs a connection that moved no payload for so long loses against another of its peer; longer than dials that
+   * cross are apart
+   */
+  constructor(
+    ownId: Uint8Array,
+    reconnectMs: number,
+    encryption: EncryptionMode = 'prefer',
+    silentMs: number = Number.POSITIVE_INFINITY,
+  ) {
+    this.#silentMs = silentMs;
     this.#ownId = ownId;
     this.#reconnectMs = reconnectMs;
     this.#encryption = encryption;
@@ -115,7 +144,7 @@ export class PeerList {
     for (const address of addresses) {
       if (this.#entries.size >= MAX_ADDRESSES) break;
       const key = addressKey(address);
-      if (this.#entries.has(key)) continue;
+      if (this.#entries.has(key) || this.#banned.has(address.host)) continue;
       this.#entries.set(key, this.#entryOf(address, now));
       this.#idle++;
       added++;
@@ -152,13 +181,15 @@ export class PeerList {
 
   /**
    * A connection is established.
-   * @returns the connection to drop when the peer is connected twice: of two that were dialled from different ends, the one
-   * whose dialler has the higher peer id, so that both ends choose the same; otherwise the newer
+   * @returns the connection to drop when the peer is connected twice, or claims to be
    */
-  onConnected(connection: Omit<PeerConnection, 'deaths'>): PeerConnection | undefined {
+  onConnected(
+    connection: Omit<PeerConnection, 'deaths' | 'since' | 'workedAt'>,
+    now: number,
+  ): PeerConnection | undefined {
     const { group, peer, address, peerId, incoming } = connection;
     const key = addressKey(address);
-    const fresh: PeerConnection = { ...connection, deaths: this.#deaths.get(key) ?? 0 };
+    const fresh: PeerConnection = { ...connection, deaths: this.#deaths.get(key) ?? 0, since: now, workedAt: now };
     const twin = this.#findTwin(peerId);
     this.#connections.set(`${group}/${peer}`, fresh);
     if (incoming) this.#incoming++;
@@ -166,10 +197,54 @@ export class PeerList {
     const entry = this.#entries.get(key);
     if (entry !== undefined && !incoming) this.#move(entry, 'connected');
     if (twin === undefined) return undefined;
-    const oursIsHigher = Buffer.compare(this.#ownId, peerId) > 0;
-    const doomed = twin.incoming !== incoming && incoming === oursIsHigher ? twin : fresh;
+    const doomed = this.#worseOf(twin, fresh, now);
     this.#doomed.add(doomed);
     return doomed;
+  }
+
+  /**
+   * Which of two connections of one peer id goes. One that has been silent for long: it may be dead, or not be who it claims.
+   * Of dials that crossed, the one whose dialler has the lower peer id, so that both ends choose the same, as libtorrent does.
+   * Otherwise the newer one: who only claims an id cannot oust its owner.
+   */
+  #worseOf(twin: PeerConnection, fresh: PeerConnection, now: number): PeerConnection {
+    if (now - twin.workedAt >= this.#silentMs) return twin;
+    if (!this.#haveCrossed(twin, fresh, now)) return fresh;
+    const oursIsHigher = Buffer.compare(this.#ownId, fresh.peerId) > 0;
+    return fresh.incoming === oursIsHigher ? fresh : twin;
+  }
+
+  /** Whether two connections can come of both ends dialling at the same time, over one address family or over both. */
+  #haveCrossed(twin: PeerConnection, fresh: PeerConnection, now: number): boolean {
+    if (twin.incoming === fresh.incoming || now - twin.since >= this.#silentMs) return false;
+    const [old, other] = [twin.address.host, fresh.address.host];
+    return old === other || (familyOf(old) !== familyOf(other) && twin.workedAt === twin.since);
+  }
+
+  /** A connection has moved payload. */
+  onWorking(group: number, peer: number, now: number): void {
+    const connection = this.connection(group, peer);
+    if (connection !== undefined) connection.workedAt = now;
+  }
+
+  /**
+   * Addresses that were put aside because their peer seems to be connected, from another host, are tried again when that
+   * connection is silent: it may only claim to be that peer. Each time later, since two idle ways to one peer look the same.
+   */
+  freeSilentTwins(now: number): void {
+    if (now < this.#freeAt) return;
+    this.#freeAt = now + this.#silentMs;
+    for (const entry of this.#entries.values()) {
+      if (entry.twin === undefined || entry.dialAt > now) continue;
+      const twin = this.#findTwin(Buffer.from(entry.twin, 'latin1'));
+      if (twin === undefined || twin.address.host === entry.address.host) continue;
+      if (now - twin.workedAt >= this.#silentMs) this.#free(entry);
+    }
+  }
+
+  /** The IP address of a connection, also of one that has gone. */
+  hostOf(group: number, peer: number): string | undefined {
+    return this.connection(group, peer)?.address.host ?? this.#departed.get(`${group}/${peer}`)?.host;
   }
 
   /** A connected peer has named the port it listens on: an address to dial when it has left, and not before. */
@@ -188,6 +263,7 @@ export class PeerList {
     const connection = this.connection(group, peer);
     if (connection === undefined) return;
     this.#connections.delete(`${group}/${peer}`);
+    this.#depart(connection);
     if (connection.incoming) this.#incoming--;
     // The other end knows the rule, too, and may be quicker to close.
     const isDuplicate = this.#doomed.delete(connection) || reason === 'duplicate';
@@ -216,12 +292,35 @@ export class PeerList {
     for (const entry of this.#entries.values()) {
       if (entry.state === 'dialling' && entry.group === group) this.#move(entry, 'idle');
     }
-    for (const { address } of suspects) this.ban(address);
+    for (const { address } of suspects) this.#shun(address);
+    // Its successor counts its connections anew, and its leases are gone.
+    for (const [key, departed] of this.#departed) if (departed.group === group) this.#departed.delete(key);
     return suspects;
   }
 
-  /** The address is never dialled again. */
-  ban(address: PeerAddress): void {
+  /** A host has sent bad data: nothing is dialled there again. @returns its open connections */
+  ban(host: string): PeerConnection[] {
+    this.#banned.add(host);
+    for (const first of this.#banned) {
+      if (this.#banned.size <= MAX_BANNED) break;
+      this.#banned.delete(first);
+    }
+    for (const { address } of this.#entries.values()) if (address.host === host) this.#shun(address);
+    return [...this.#connections.values()].filter(({ address }) => address.host === host);
+  }
+
+  isBannedHost(host: string): boolean {
+    return this.#banned.has(host);
+  }
+
+  /** Whether a connection with this address is refused. */
+  isBanned(address: PeerAddress): boolean {
+    const entry = this.#entries.get(addressKey(address));
+    return this.#banned.has(address.host) || (entry?.state === 'never' && entry.twin === undefined);
+  }
+
+  /** The address is never dialled again. Its neighbours may be others behind one IP address: nothing is proven. */
+  #shun(address: PeerAddress): void {
     const key = addressKey(address);
     const entry = this.#entries.get(key) ?? this.#entryOf(address, 0);
     if (!this.#entries.has(key)) {
@@ -232,8 +331,12 @@ export class PeerList {
     this.#move(entry, 'never');
   }
 
-  isBanned(address: PeerAddress): boolean {
-    return this.#entries.get(addressKey(address))?.state === 'never';
+  #depart({ group, peer, address }: PeerConnection): void {
+    this.#departed.set(`${group}/${peer}`, { group, host: address.host });
+    for (const first of this.#departed.keys()) {
+      if (this.#departed.size <= MAX_DEPARTED) break;
+      this.#departed.delete(first);
+    }
   }
 
   #entryOf(address: PeerAddress, dialAt: number): Entry {
@@ -254,10 +357,14 @@ export class PeerList {
     const twin = idOf(peerId);
     for (const entry of this.#entries.values()) {
       if (entry.twin !== twin) continue;
-      entry.twin = undefined;
       entry.dialAt = now;
-      this.#move(entry, 'idle');
+      this.#free(entry);
     }
+  }
+
+  #free(entry: Entry): void {
+    entry.twin = undefined;
+    this.#move(entry, 'idle');
   }
 
   #retire(entry: Entry, reason: DisconnectReason, useful: boolean, now: number): void {

@@ -23,6 +23,8 @@ export class PieceBuffer {
    * that peer leaves, the piece starts again.
    */
   readonly exclusive: boolean;
+  /** It failed its hash before: the digests of its blocks are asked for. */
+  readonly suspect: boolean;
   /** When a block last arrived, or the lease did; ms. */
   progressAt: number;
   readonly #states: Uint8Array;
@@ -41,7 +43,7 @@ export class PieceBuffer {
    * @param grant `present` names the blocks the buffer already holds, one byte each
    * @throws RangeError when the buffer cannot hold the piece: a detached buffer has no bytes
    */
-  constructor({ lease, piece, buffer, present, exclusive }: LeaseGrant, geometry: Geometry, now: number) {
+  constructor({ lease, piece, buffer, present, exclusive, suspect }: LeaseGrant, geometry: Geometry, now: number) {
     const length = geometry.lengthOf(piece);
     if (buffer.byteLength < length) throw new RangeError(`lease buffer of ${buffer.byteLength} bytes for ${length}`);
     this.lease = lease;
@@ -50,6 +52,7 @@ export class PieceBuffer {
     this.bytes = new Uint8Array(buffer, 0, length);
     this.blockCount = geometry.blocksIn(piece);
     this.exclusive = exclusive === true;
+    this.suspect = suspect === true;
     this.progressAt = now;
     this.#states = new Uint8Array(this.blockCount);
     this.#askers = new Uint8Array(this.blockCount);
@@ -167,9 +170,9 @@ export class PieceBuffer {
     return Math.min(BLOCK_LENGTH, this.bytes.length - block * BLOCK_LENGTH);
   }
 
-  /** The peers that gave the blocks of a complete piece, each once; 0 stands for whoever gave those that came with the lease. */
-  givers(): number[] {
-    return [...new Set(this.#givers)];
+  /** The peer that gave each block that is present, by connection number; 0 for those that came with the lease. */
+  givers(): Uint32Array {
+    return this.#givers.slice();
   }
 
   /** One byte per block, 1 = present; what travels home with an unfinished piece. Nobody can go on with an exclusive one. */

@@ -317,13 +317,28 @@ export function patientSeed(torrent: SmallTorrent, then: Promise<unknown>): Prom
   });
 }
 
-/** One of several: has the pieces from the start that `has` names and poisons, or serves, whatever it is asked for. */
+/** What an honest seed says. */
+export async function serveHonestly(peer: RawPeer, torrent: SmallTorrent, peerId: string): Promise<void> {
+  await peer.bytes(68);
+  peer.send(handshakeOf(torrent.infohash, peerId), bitfield(fullBitfield(torrent.pieceCount)));
+  await peer.nextOf(2);
+  peer.send(UNCHOKE);
+  for (;;) peer.send(truthOf(torrent, askedOf((await peer.nextOf(6)).body)));
+}
+
+/** One of several, each at an address of its own: has the pieces that `has` names, and `poisons` says which of its answers are bad. */
 export async function oneOfMany(
   torrent: SmallTorrent,
   peerId: string,
   has: Buffer,
-  poisons: boolean,
-): Promise<{ readonly port: number; announce(pieces: readonly number[]): void; close(): Promise<void> }> {
+  poisons: (asked: Asked) => boolean,
+  host: string,
+): Promise<{
+  readonly host: string;
+  readonly port: number;
+  announce(pieces: readonly number[]): void;
+  close(): Promise<void>;
+}> {
   const connected: RawPeer[] = [];
   const peer = await ScriptedPeer.listen(async (connection) => {
     await connection.bytes(68);
@@ -331,10 +346,11 @@ export async function oneOfMany(
     connected.push(connection);
     for (;;) {
       const asked = askedOf((await connection.nextOf(6)).body);
-      connection.send(poisons ? poisonOf(asked) : truthOf(torrent, asked));
+      connection.send(poisons(asked) ? poisonOf(asked) : truthOf(torrent, asked));
     }
-  });
+  }, host);
   return {
+    host,
     port: peer.port,
     announce: (pieces) => {
       for (const connection of connected) connection.send(...pieces.map(have));

@@ -72,8 +72,9 @@ export class RawPeer {
     });
   }
 
-  static async dial(port: number): Promise<RawPeer> {
-    const socket = connect(port, '127.0.0.1');
+  /** @param from the local address */
+  static async dial(port: number, from = '127.0.0.1'): Promise<RawPeer> {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: from });
     await once(socket, 'connect');
     return new RawPeer(socket);
   }
@@ -132,7 +133,10 @@ export class ScriptedPeer {
     this.#server = server;
   }
 
-  static async listen(script: (peer: RawPeer, connection: number) => Promise<void> | void): Promise<ScriptedPeer> {
+  static async listen(
+    script: (peer: RawPeer, connection: number) => Promise<void> | void,
+    host = '127.0.0.1',
+  ): Promise<ScriptedPeer> {
     const server = createServer();
     const scripted = new ScriptedPeer(server);
     server.on('connection', (socket) => {
@@ -140,13 +144,17 @@ export class ScriptedPeer {
       // A script whose connection the client closes has done its part.
       Promise.resolve(script(new RawPeer(socket), scripted.connections++)).catch(() => {});
     });
-    server.listen(0, '127.0.0.1');
+    server.listen(0, host);
     await once(server, 'listening');
     return scripted;
   }
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  get host(): string {
+    return (this.#server.address() as AddressInfo).address;
   }
 
   async close(): Promise<void> {
@@ -176,14 +184,18 @@ export class ScriptedSeed {
     this.#script = script;
   }
 
-  static async listen(torrent: SmallTorrent, script: SeedScript = {}): Promise<ScriptedSeed> {
+  static async listen(torrent: SmallTorrent, script: SeedScript = {}, host?: string): Promise<ScriptedSeed> {
     const seed = new ScriptedSeed(torrent, script);
-    seed.#peer = await ScriptedPeer.listen((peer) => seed.#serve(peer));
+    seed.#peer = await ScriptedPeer.listen((peer) => seed.#serve(peer), host);
     return seed;
   }
 
   get port(): number {
     return this.#peer.port;
+  }
+
+  get host(): string {
+    return this.#peer.host;
   }
 
   get connections(): number {

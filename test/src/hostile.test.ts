@@ -168,37 +168,87 @@ describe('a download completes beside a peer that', () => {
 });
 
 describe('a download among ten peers of which three send poison', () => {
-  it('bans these three, keeps the others and completes', async () => {
-    const all = fullBitfield(41);
-    const most = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0]);
-    const rest = [32, 33, 34, 35, 36, 37, 38, 39, 40];
-    const idOf = (n: number) => `-XX0001-peer-no-${n}---`;
+  const all = fullBitfield(41);
+  const most = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0]);
+  const rest = [32, 33, 34, 35, 36, 37, 38, 39, 40];
+  const LIARS = ['127.0.0.10', '127.0.0.11', '127.0.0.12'];
+
+  /** @param poisons what each of the three poisons @returns what became of it */
+  async function downloads(poisons: (asked: { begin: number }) => boolean) {
     // What only the poisoners claim makes each of them give something, however quick the others are.
     const peers = await Promise.all(
-      Array.from({ length: 10 }, (_, n) => ending(hostile.oneOfMany(torrent, idOf(n), n < 3 ? all : most, n < 3))),
+      Array.from({ length: 10 }, (_, n) => {
+        const isLiar = n < LIARS.length;
+        const script = [isLiar ? all : most, isLiar ? poisons : () => false, `127.0.0.${10 + n}`] as const;
+        return ending(hostile.oneOfMany(torrent, `-XX0001-peer-no-${n}---`, ...script));
+      }),
     );
     const { session, starts } = await watchedSession();
-    const [out, banned, lost] = [await emptyFolder(), new Set<number>(), [] as string[]];
-    let warnings = 0;
+    const [out, banned, warned, lost] = [await emptyFolder(), new Set<string>(), [] as string[], [] as string[]];
     const onEvent = (event: DownloadEvent) => {
-      if (event.type === 'warning') warnings++;
+      if (event.type === 'warning') warned.push(event.message);
       if (event.type !== 'peer') return;
-      if (event.what === 'disconnected: banned') banned.add(event.address.port);
+      if (event.what === 'disconnected: banned') banned.add(event.address.host);
       else if (event.what.startsWith('disconnected') && event.what !== 'disconnected: removed') lost.push(event.what);
-      if (banned.size === 3) for (const peer of peers.slice(3)) peer.announce(rest);
+      if (banned.size === LIARS.length) for (const peer of peers.slice(LIARS.length)) peer.announce(rest);
     };
-    const download = session.add(torrent.bytes, { out, peers: at(...peers.map(({ port }) => port)), onEvent });
+    const addresses = peers.map(({ host, port }) => ({ host, port }));
+    const download = session.add(torrent.bytes, { out, peers: addresses, onEvent });
     await download.done;
     expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
-    expect([...banned].sort()).toEqual(
-      peers
-        .slice(0, 3)
-        .map(({ port }) => port)
-        .sort(),
-    );
-    expect({ warnings, lost }).toEqual({ warnings: 3, lost: [] });
+    expect({ banned: [...banned].sort(), lost }).toEqual({ banned: LIARS, lost: [] });
+    expect(warned.sort()).toEqual(LIARS.map((host) => `peer ${host} is banned: it sent bad data`));
     expect(await starts()).toBe(2);
+    const { wasted } = download.stats();
     await closesSoon(session);
+    return { wasted };
+  }
+
+  it('bans these three, keeps the others and completes', async () => {
+    await downloads(() => true);
+  });
+
+  it('does so when they poison one block in four, and wastes less than the payload', async () => {
+    const { wasted } = await downloads(({ begin }) => begin === 2 * BLOCK);
+    expect(wasted).toBeGreaterThan(0);
+    expect(wasted).toBeLessThan(torrent.payload.length);
+  });
+});
+
+describe('a silent peer that has stolen the id of a seed', () => {
+  const STOLEN = '-XX0001-a-true-owner';
+
+  it('keeps it out no longer than a silent connection is believed', async () => {
+    let arrive = (): void => {};
+    const arrived = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    // It answers no handshake until the thief is there.
+    const owner = await ending(
+      ScriptedPeer.listen(async (peer) => {
+        await arrived;
+        await hostile.serveHonestly(peer, torrent, STOLEN);
+      }, '127.0.0.2'),
+    );
+    const { session } = await watchedSession({ silentMs: 400, reconnectMs: 50, handshakeTimeoutMs: 10_000 });
+    const events: string[] = [];
+    const download = session.add(torrent.bytes, {
+      out: await emptyFolder(),
+      peers: [{ host: owner.host, port: owner.port }],
+      onEvent: (event) => event.type === 'peer' && events.push(`${event.address.host} ${event.what}`),
+    });
+    while (download.state !== 'downloading') await new Promise((resolve) => setImmediate(resolve));
+    const thief = await RawPeer.dial(session.port, '127.0.0.3');
+    atEnd(async () => thief.socket.destroy());
+    thief.send(handshakeOf(torrent.infohash, STOLEN));
+    await thief.bytes(68);
+    while (download.connected < 1) await new Promise((resolve) => setImmediate(resolve));
+    const keepingAlive = setInterval(() => thief.send(Buffer.alloc(4)), 20);
+    atEnd(async () => clearInterval(keepingAlive));
+    arrive();
+    await download.done;
+    await thief.closed;
+    expect(events).toContain('127.0.0.3 disconnected: duplicate');
   });
 });
 

@@ -9,6 +9,9 @@ const [buffer, another] = [new ArrayBuffer(16), new ArrayBuffer(32)];
 const infohash = new Uint8Array(20);
 const peer = { torrent: 1, host: '192.0.2.1', port: 6881 };
 
+const BLOCKS = { present: new Uint8Array(3), givers: Uint32Array.of(0, 3, 3) };
+const digests = new Uint8Array(60);
+
 const LOAD = { peers: 1, bytesPerSecond: 2, waiting: 0.5 };
 
 /** One message of every type, and the buffers it gives away. */
@@ -39,7 +42,7 @@ const TO_GROUP = {
       torrent: 1,
       leases: [
         { lease: 1, piece, buffer },
-        { lease: 2, piece, buffer: another, present: Uint8Array.of(1, 0) },
+        { lease: 2, piece, buffer: another, present: Uint8Array.of(1, 0), suspect: true },
       ],
     },
     [buffer, another],
@@ -62,14 +65,14 @@ const FROM_GROUP = {
       torrent: 1,
       leases: [
         { lease: 1, piece, buffer },
-        { lease: 2, piece, buffer: another },
+        { lease: 2, piece, buffer: another, digests },
       ],
     },
     [buffer, another],
   ],
-  returned: [{ type: 'returned', torrent: 1, lease: 1, piece, buffer, present: new Uint8Array(3) }, [buffer]],
-  shared: [{ type: 'shared', torrent: 1, lease: 1, buffer, present: new Uint8Array(3) }, [buffer]],
-  corrupt: [{ type: 'corrupt', torrent: 1, lease: 1, piece, buffer, peers: [0, 3] }, [buffer]],
+  returned: [{ type: 'returned', torrent: 1, lease: 1, piece, buffer, ...BLOCKS }, [buffer]],
+  shared: [{ type: 'shared', torrent: 1, lease: 1, buffer, ...BLOCKS }, [buffer]],
+  corrupt: [{ type: 'corrupt', torrent: 1, lease: 1, piece, buffer, givers: BLOCKS.givers, digests }, [buffer]],
   connected: [{ type: 'connected', peer: 4, peerId: infohash, incoming: true, ...peer }, []],
   connectFailed: [{ type: 'connectFailed', reason: 'refused', ...peer }, []],
   disconnected: [{ type: 'disconnected', torrent: 1, peer: 4, reason: 'closed', downloaded: 1, uploaded: 2 }, []],
@@ -80,7 +83,10 @@ const FROM_GROUP = {
   readFailed: [{ type: 'readFailed', torrent: 1, message: 'gone' }, []],
   load: [{ type: 'load', down: LOAD, up: LOAD }, []],
   stats: [
-    { type: 'stats', torrents: [{ torrent: 1, downloaded: 1, uploaded: 2, wasted: 3, peers: 4, active: 5 }] },
+    {
+      type: 'stats',
+      torrents: [{ torrent: 1, downloaded: 1, uploaded: 2, wasted: 3, peers: 4, active: 5, working: [4] }],
+    },
     [],
   ],
 } satisfies { readonly [Type in FromGroup['type']]: [Extract<FromGroup, { type: Type }>, ArrayBuffer[]] };
@@ -109,11 +115,12 @@ describe('over a port', () => {
   it('a buffer moves: its bytes arrive, and nothing is left behind', () => {
     const moved = Uint8Array.of(1, 2, 3).buffer;
     const present = Uint8Array.of(1, 0);
-    post(port1, { type: 'returned', torrent: 1, lease: 9, piece, buffer: moved, present });
+    const givers = Uint32Array.of(7, 0);
+    post(port1, { type: 'returned', torrent: 1, lease: 9, piece, buffer: moved, present, givers });
     expect(moved.byteLength).toBe(0);
     expect(present.length).toBe(2);
     const { message } = receiveMessageOnPort(port2) as { message: Extract<FromGroup, { type: 'returned' }> };
     expect(new Uint8Array(message.buffer)).toEqual(Uint8Array.of(1, 2, 3));
-    expect(message).toMatchObject({ type: 'returned', torrent: 1, lease: 9, piece: 7, present });
+    expect(message).toMatchObject({ type: 'returned', torrent: 1, lease: 9, piece: 7, present, givers });
   });
 });

@@ -235,9 +235,11 @@ describe('a download among peers that lie', () => {
     expect(await codeOf(download.done)).toBe('BAD_DATA');
     expect(warnings).toEqual(['peer 127.0.0.1 is banned: it sent bad data']);
 
-    const honest = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }));
+    // A ban is of an IP address: the honest one needs its own.
+    const honest = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }, '127.0.0.2'));
     const second = await openSession();
-    const mixed = second.add(torrent.bytes, { out, peers: at(liar.port, honest.port) });
+    const { host, port } = honest;
+    const mixed = second.add(torrent.bytes, { out, peers: [...at(liar.port), { host, port }] });
     await mixed.done;
     expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
   });

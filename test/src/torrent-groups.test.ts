@@ -71,7 +71,8 @@ describe('TorrentGroups', () => {
 
   it('sums the active peers of the groups that are there', () => {
     const { all } = start(0, 1);
-    const stats = (active: number) => ({ torrent: 7, downloaded: 0, uploaded: 0, wasted: 0, peers: active, active });
+    const none = { torrent: 7, downloaded: 0, uploaded: 0, wasted: 0, working: [] };
+    const stats = (active: number) => ({ ...none, peers: active, active });
     all.onStats(0, stats(2));
     all.onStats(1, stats(3));
     all.onStats(5, stats(100));

@@ -299,7 +299,7 @@ describe('a group and the peers of main', () => {
     const { group, peers, connects } = swarm('prefer');
     peers.add([{ host: '127.0.0.1', port }], 0);
     peers.onConnectFailed(await group.next('connectFailed'), 0);
-    peers.onConnected(0, await group.next('connected'));
+    peers.onConnected(0, await group.next('connected'), 0);
     expect(connects).toEqual([false, true]);
     expect(peers.connected).toBe(1);
     await fetchAll(group);
@@ -322,7 +322,7 @@ describe('a group and the peers of main', () => {
     const { port } = await seeding('require');
     const strict = swarm('require');
     strict.peers.add([{ host: '127.0.0.1', port }], 0);
-    strict.peers.onConnected(0, await strict.group.next('connected'));
+    strict.peers.onConnected(0, await strict.group.next('connected'), 0);
     expect(strict.connects).toEqual([true]);
 
     const open = swarm('off');

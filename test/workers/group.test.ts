@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,7 +74,7 @@ describe('a group that downloads', () => {
     ]);
   });
 
-  it('names the giver of a piece that fails its hash and gives the buffer back', async () => {
+  it('names the giver and the digest of each block of a piece that fails its hash, and gives the buffer back', async () => {
     const group = start();
     group.add(torrent);
     const seed = await seedOf(torrent, {
@@ -83,7 +84,9 @@ describe('a group that downloads', () => {
     const { peer } = await group.next('connected');
     const [lease] = group.lease(torrent, [2]);
     const corrupt = await group.next('corrupt');
-    expect(corrupt).toMatchObject({ lease, piece: 2, peers: [peer] });
+    expect(corrupt).toMatchObject({ lease, piece: 2, givers: Uint32Array.of(peer, peer, peer) });
+    const digest = createHash('sha1').update(Buffer.alloc(BLOCK)).digest();
+    expect(Buffer.from(corrupt.digests)).toEqual(Buffer.concat([digest, digest, digest]));
     expect(corrupt.buffer.byteLength).toBe(torrent.pieceLength);
   });
 

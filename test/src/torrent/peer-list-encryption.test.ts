@@ -47,7 +47,7 @@ describe('a peer list that prefers plaintext', () => {
     dial(0);
     list.onDialFailed(ADDRESS, 'closed', 0);
     dial(0);
-    list.onConnected(connection);
+    list.onConnected(connection, 0);
     list.onDisconnected(0, 1, 'closed', true, 50);
     expect(dial(50 + RECONNECT_MS)).toBe('encrypted');
   });
@@ -79,7 +79,7 @@ describe('a peer list that prefers plaintext', () => {
   it('does not redial a peer that closes an established connection', () => {
     const { list, dial } = listOf();
     dial(0);
-    list.onConnected(connection);
+    list.onConnected(connection, 0);
     list.onDisconnected(0, 1, 'closed', true, 0);
     expect(dial(0)).toBeUndefined();
     expect(dial(RECONNECT_MS)).toBe('plaintext');

@@ -4,6 +4,7 @@ import { addressKey, type PeerAddress } from '../../../src/protocol/address.js';
 import { type PeerConnection, PeerList } from '../../../src/torrent/peer-list.js';
 
 const RECONNECT_MS = 15_000;
+const SILENT_MS = 30_000;
 
 const idOf = (name: string): Uint8Array => new TextEncoder().encode(name.padEnd(20, '-'));
 const US = idOf('m');
@@ -11,7 +12,7 @@ const address = (n: number): PeerAddress => ({ host: `192.0.2.${n >> 8}`, port: 
 
 /** A list and a short way to say what happens to it. */
 class World {
-  readonly list = new PeerList(US, RECONNECT_MS);
+  readonly list = new PeerList(US, RECONNECT_MS, 'prefer', SILENT_MS);
   now = 0;
   #peers = 0;
 
@@ -30,7 +31,7 @@ class World {
     { name = `p${n}`, group = 0, incoming = false } = {},
   ): [PeerConnection, PeerConnection | undefined] {
     const peer = ++this.#peers;
-    const drop = this.list.onConnected({ group, peer, address: address(n), peerId: idOf(name), incoming });
+    const drop = this.list.onConnected({ group, peer, address: address(n), peerId: idOf(name), incoming }, this.now);
     return [this.list.connection(group, peer)!, drop];
   }
 
@@ -130,15 +131,15 @@ describe('addresses', () => {
   });
 
   it('that are ours or banned are not dialled again', () => {
-    const world = new World();
+    const [world, other] = [new World(), 256];
     world.add(1, 2);
     world.dial();
     world.list.onDialFailed(address(1), 'self', 0);
     world.leave(world.reach(2), 'banned');
-    world.list.ban(address(3));
-    expect(world.add(1, 2, 3)).toBe(0);
+    world.list.ban(address(other).host);
+    expect(world.add(1, 2, other)).toBe(0);
     expect(world.waits()).toBe(Number.POSITIVE_INFINITY);
-    expect([1, 2, 3, 4].map((n) => world.list.isBanned(address(n)))).toEqual([true, true, true, false]);
+    expect([1, 2, other, 4].map((n) => world.list.isBanned(address(n)))).toEqual([true, true, true, false]);
   });
 
   it('ignore a failure of what is not being dialled', () => {
@@ -183,7 +184,7 @@ describe('connections', () => {
     expect(world.list.isExhausted).toBe(false);
     world.leave(connection, 'closed');
     expect(world.list.isExhausted).toBe(false);
-    world.list.ban(address(1));
+    world.list.ban(address(1).host);
     expect(world.list.isExhausted).toBe(true);
   });
 
@@ -199,9 +200,8 @@ describe('connections', () => {
     world.leave(second);
     world.list.onDialFailed(address(4), 'timeout', 0);
     expect(world.list.load(1)).toBe(1);
-    world.list.ban(address(3));
+    world.list.ban(address(3).host);
     world.leave(third, 'banned');
-    world.list.ban(address(1));
     expect([world.list.load(0), world.list.load(1), world.list.dialling]).toEqual([0, 0, 0]);
   });
 });
@@ -224,9 +224,9 @@ describe('a peer that is connected twice', () => {
   it('is not dialled again when it is quicker to close what we were about to close', () => {
     const world = new World();
     world.add(1);
-    world.connect(9, { name: 'a', incoming: true });
+    world.connect(9, { name: 'z', incoming: true });
     world.dial();
-    const [ours, drop] = world.connect(1, { name: 'a' });
+    const [ours, drop] = world.connect(1, { name: 'z' });
     expect(drop).toBe(ours);
     world.leave(ours, 'closed');
     expect(world.waits()).toBe(Number.POSITIVE_INFINITY);
@@ -260,7 +260,8 @@ describe('a peer that is connected twice', () => {
           dials.sort((x, y) => (end === 'A' ? x.orderA - y.orderA : x.orderB - y.orderB));
           const dropped = dials.map(({ peer, byA }) => {
             const incoming = byA !== (end === 'A');
-            return list.onConnected({ group: 0, peer, address: address(peer), peerId: idOf(theirs), incoming })?.peer;
+            return list.onConnected({ group: 0, peer, address: address(peer), peerId: idOf(theirs), incoming }, 0)
+              ?.peer;
           });
           expect(dropped[0]).toBeUndefined();
           return dropped[1]!;
@@ -287,6 +288,189 @@ describe('a peer that is connected twice', () => {
         expect(all.filter((connection) => !dropped.has(connection))).toHaveLength(1);
       }),
     );
+  });
+});
+
+describe('a peer id that is claimed twice', () => {
+  /** Both claim it, from other hosts, the second one `waitMs` later. @returns who goes */
+  function claim(
+    { incoming, works = false }: { incoming: boolean; works?: boolean },
+    then: { incoming: boolean; waitMs: number; host?: number },
+    name = 'z',
+  ): 'first' | 'second' {
+    const world = new World();
+    const [first] = world.connect(1, { name, incoming });
+    world.now += then.waitMs;
+    if (works) world.list.onWorking(first.group, first.peer, world.now);
+    const [second, drop] = world.connect((then.host ?? 1) << 8, { name, incoming: then.incoming });
+    expect([first, second]).toContain(drop);
+    return drop === first ? 'first' : 'second';
+  }
+
+  it('goes to the newcomer when the first one has moved no payload for long, whoever dialled', () => {
+    for (const [first, second, host] of [
+      [true, true, 1],
+      [true, false, 1],
+      [false, true, 0],
+      [false, false, 0],
+    ] as const) {
+      expect(claim({ incoming: first }, { incoming: second, waitMs: SILENT_MS, host })).toBe('first');
+      expect(claim({ incoming: first, works: true }, { incoming: second, waitMs: SILENT_MS, host })).toBe('second');
+    }
+  });
+
+  it('stays with the first one when a stranger of the same address family comes soon after', () => {
+    for (const incoming of [false, true]) {
+      for (const name of ['a', 'z']) {
+        expect(claim({ incoming }, { incoming: !incoming, waitMs: 1 }, name)).toBe('second');
+      }
+    }
+  });
+
+  it('stays with the first one that has worked when dials of both families cross, else with the higher dialler', () => {
+    const cross = (works: boolean, name: string): boolean => {
+      const world = new World();
+      const [first] = world.connect(1, { name, incoming: true });
+      world.now++;
+      if (works) world.list.onWorking(first.group, first.peer, world.now);
+      const peer = {
+        group: 1,
+        peer: 1,
+        address: { host: '2001:db8::1', port: 1 },
+        peerId: idOf(name),
+        incoming: false,
+      };
+      return world.list.onConnected(peer, world.now) !== first;
+    };
+    expect([cross(true, 'a'), cross(true, 'z'), cross(false, 'a'), cross(false, 'z')]).toEqual([
+      true,
+      true,
+      false,
+      true,
+    ]);
+  });
+
+  it('of a peer that works is not lost to any number of newcomers', () => {
+    const world = new World();
+    const [owner] = world.connect(1, { name: 'z', incoming: true });
+    for (let n = 1; n < 50; n++) {
+      world.now += 10_000;
+      world.list.onWorking(owner.group, owner.peer, world.now);
+      const [thief, drop] = world.connect(n << 8, { name: 'z', incoming: n % 2 === 0 });
+      expect(drop).toBe(thief);
+      world.leave(thief, 'duplicate');
+    }
+  });
+
+  it('keeps the address of its owner from being dialled only as long as the thief is not known to be silent', () => {
+    const world = new World();
+    const [thief] = world.connect(1 << 8, { name: 'z', incoming: true });
+    world.list.onWorking(thief.group, thief.peer, 0);
+    world.add(1);
+    world.dial();
+    world.leave(world.connect(1, { name: 'z' })[0], 'duplicate');
+    let dialled: string | undefined;
+    for (; dialled === undefined; dialled = world.dial()) {
+      world.now += 500;
+      world.list.freeSilentTwins(world.now);
+    }
+    expect(world.now).toBeGreaterThanOrEqual(SILENT_MS);
+    expect(world.now).toBeLessThanOrEqual(2 * SILENT_MS);
+    expect(world.connect(1, { name: 'z' })[1]).toBe(thief);
+  });
+
+  it('has a peer that is idle at two hosts change between them less and less often', () => {
+    const world = new World();
+    world.add(1, 256);
+    world.reach(1, { name: 'z' });
+    world.dial();
+    world.leave(world.connect(256, { name: 'z' })[0], 'duplicate');
+    const changes: number[] = [];
+    for (; world.now < 20 * 3_600_000; world.now += 1_000) {
+      world.list.freeSilentTwins(world.now);
+      const dialled = world.dial();
+      if (dialled === undefined) continue;
+      const [, drop] = world.connect(dialled === '192.0.2.0:2' ? 1 : 256, { name: 'z' });
+      world.leave(drop!, 'duplicate');
+      changes.push(world.now);
+    }
+    expect(changes.filter((at) => at < 3_600_000).length).toBeLessThan(20);
+    expect(changes.filter((at) => at > 19 * 3_600_000).length).toBeLessThan(4);
+  });
+
+  it('does not have the idle owner dialled at the other port of its host', () => {
+    const world = new World();
+    const [idle] = world.connect(1, { name: 'z', incoming: true });
+    world.list.onListens(idle.group, idle.peer, 7);
+    for (; world.now < 10 * SILENT_MS; world.now += 500) world.list.freeSilentTwins(world.now);
+    expect(world.dial()).toBeUndefined();
+    world.leave(idle);
+    expect(world.dial()).toBe('192.0.2.0:7');
+  });
+});
+
+describe('a ban', () => {
+  const [evil, port2] = [256, 257];
+
+  it('is of the host: all its addresses and connections, those to come too, and nobody else', () => {
+    const world = new World();
+    world.add(1, evil, port2);
+    world.reach(1);
+    const dialled = world.reach(evil);
+    const [accepted] = world.connect(evil + 9, { incoming: true, group: 1 });
+    world.dial();
+    const { host } = address(evil);
+    expect(world.list.ban(host)).toEqual([dialled, accepted]);
+    expect([world.list.isBannedHost(host), world.list.dialling, world.list.load(0)]).toEqual([true, 0, 1]);
+    expect([evil, port2, evil + 77, 1, 2].map((n) => world.list.isBanned(address(n)))).toEqual([
+      true,
+      true,
+      true,
+      false,
+      false,
+    ]);
+    world.leave(dialled, 'banned');
+    expect(world.add(evil + 3, 2)).toBe(1);
+    expect([world.dial(), world.waits()]).toEqual(['192.0.2.0:3', Number.POSITIVE_INFINITY]);
+  });
+
+  it('is not of a host whose address waits for its connected twin to leave', () => {
+    const world = new World();
+    world.add(1, 2);
+    world.reach(1, { name: 'x' });
+    world.dial();
+    const [second] = world.connect(2, { name: 'x' });
+    world.leave(second, 'duplicate');
+    expect(world.list.isBanned(address(2))).toBe(false);
+  });
+
+  it('is forgotten when 10,000 others have come after it', () => {
+    const world = new World();
+    for (let n = 0; n <= 10_000; n++) world.list.ban(`10.0.${n >> 8}.${n & 255}`);
+    const known = ['10.0.0.0', '10.0.0.1', '10.0.39.16'].map((host) => world.list.isBannedHost(host));
+    expect(known).toEqual([false, true, true]);
+  });
+});
+
+describe('the host of a connection', () => {
+  it('is known after it has gone, and until its group dies', () => {
+    const world = new World();
+    const [here] = world.connect(1);
+    const [there] = world.connect(256, { group: 1 });
+    world.leave(here);
+    world.leave(there, 'banned');
+    expect([world.list.hostOf(0, here.peer), world.list.hostOf(1, there.peer)]).toEqual(['192.0.2.0', '192.0.2.1']);
+    expect(world.list.hostOf(0, there.peer)).toBeUndefined();
+    world.connect(2);
+    world.list.onGroupDeath(0, 0);
+    expect([1, 2, 3].map((peer) => world.list.hostOf(0, peer))).toEqual([undefined, undefined, undefined]);
+    expect(world.list.hostOf(1, there.peer)).toBe('192.0.2.1');
+  });
+
+  it('is forgotten when 4,000 others have gone after it', () => {
+    const world = new World();
+    for (let n = 0; n <= 4_000; n++) world.leave(world.connect(1)[0]);
+    expect([world.list.hostOf(0, 1), world.list.hostOf(0, 2)]).toEqual([undefined, '192.0.2.0']);
   });
 });
 
@@ -348,9 +532,11 @@ describe('beside a plain count', () => {
         /** Group by address that is dialled, and by connection that was dialled or accepted. */
         const dials = new Map<number, number>();
         let connections: { connection: PeerConnection; n: number }[] = [];
-        const numberOf = ({ port }: PeerAddress): number => port - 1;
+        // Two ports on each host.
+        const at = (pick: number): number => ((pick >> 1) << 8) | (pick & 1);
+        const numberOf = ({ host, port }: PeerAddress): number => (Number(host.split('.')[3]) << 8) | (port - 1);
         for (const { do: action, pick, group, useful } of script) {
-          if (action === 'add') world.add(pick);
+          if (action === 'add') world.add(at(pick));
           else if (action === 'dial') {
             const dialled = world.list.dial(group, world.now);
             if (dialled !== undefined) dials.set(numberOf(dialled), group);
@@ -361,15 +547,17 @@ describe('beside a plain count', () => {
             if (action === 'fail') world.list.onDialFailed(address(n), 'timeout', world.now);
             else connections.push({ connection: world.connect(n, { group: where })[0], n });
           } else if (action === 'accept') {
-            const [connection] = world.connect(100 + pick, { incoming: true, group });
+            const [connection] = world.connect(at(100 + pick), { incoming: true, group });
             connections.push({ connection, n: -1 });
           } else if (action === 'leave' && connections.length > 0) {
             const [gone] = connections.splice(pick % connections.length, 1);
             world.leave(gone!.connection, 'closed', useful);
           } else if (action === 'ban') {
-            world.list.ban(address(pick));
-            dials.delete(pick);
-            for (const held of connections) if (held.n === pick) held.n = -1;
+            const { host } = address(at(pick));
+            const open = connections.filter(({ connection }) => connection.address.host === host);
+            expect(new Set(world.list.ban(host))).toEqual(new Set(open.map(({ connection }) => connection)));
+            for (const n of [...dials.keys()]) if (address(n).host === host) dials.delete(n);
+            for (const held of open) held.n = -1;
           } else if (action === 'death') {
             for (const { address: banned } of world.list.onGroupDeath(group, world.now)) {
               expect(world.list.isBanned(banned)).toBe(true);

@@ -1,0 +1,243 @@
+// Main's side of the leases of a torrent, with groups that are played by hand.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { FromGroup, LeaseGrant, ToGroup } from '../../src/messages.js';
+import { resolveOptions } from '../../src/options.js';
+import { NullStorage } from '../../src/storage/storage.js';
+import { WriteQueue } from '../../src/storage/write-queue.js';
+import { Bitfield } from '../../src/torrent/bitfield.js';
+import { ByteBudget } from '../../src/torrent/byte-budget.js';
+import { Geometry } from '../../src/torrent/geometry.js';
+import { SharedMemory } from '../../src/torrent/shared-memory.js';
+import { Transfer } from '../../src/transfer.js';
+
+const BLOCK = 16_384;
+const BLOCKS = 4;
+
+type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
+
+/** Digests of the blocks of a piece, of which some are bad, each in its own way. */
+const digestsOf = (bad: readonly boolean[]): Uint8Array =>
+  Uint8Array.from(bad.flatMap((is, block) => Array.from({ length: 20 }, () => (is ? 100 + block : block))));
+
+const GOOD = digestsOf([false, false, false, false]);
+
+/** Two groups. Connection n of either is with host `h<n>`, and those from 90 on are nobody's. */
+class World {
+  readonly budget = new ByteBudget(64 * BLOCK * BLOCKS);
+  readonly sent: [number, ToGroup][] = [];
+  readonly guilty: string[] = [];
+  readonly errors: string[] = [];
+  readonly transfer: Transfer;
+  readonly memory: SharedMemory;
+
+  constructor(pieces = 1, { evidenceBytes = 1e6, corruptPieceLimit = 20 } = {}) {
+    const geometry = new Geometry({ length: pieces * BLOCKS * BLOCK, pieceLength: BLOCKS * BLOCK });
+    this.memory = SharedMemory.create(new Uint8Array(20 * pieces), 2);
+    const queue = new WriteQueue({ storage: new NullStorage(), geometry, options: resolveOptions() });
+    this.transfer = new Transfer(
+      {
+        torrent: 1,
+        geometry,
+        have: new Bitfield(pieces),
+        wanted: Bitfield.full(pieces),
+        memory: this.memory,
+        groupCount: 2,
+        budget: this.budget,
+        queue,
+        corruptPieceLimit,
+        endgameAfterMs: 0,
+        evidenceBytes,
+        giverOf: (_group, peer) => (peer < 90 ? `h${peer}` : undefined),
+        random: () => 0,
+        send: (group, message) => this.sent.push([group, message]),
+      },
+      {
+        onCanLease: () => {},
+        onWritten: () => {},
+        onGuilty: (giver) => this.guilty.push(giver),
+        onComplete: () => {},
+        onError: ({ code }) => this.errors.push(code),
+      },
+    );
+    for (const group of [0, 1]) this.memory.section(group).anyPiece = true;
+  }
+
+  /** Leases what there is to a group. */
+  lease(group = 0, now = 0): LeaseGrant {
+    this.transfer.onWant(group, 1_000, 1_000);
+    expect(this.transfer.grant(group, now)).toBe(true);
+    this.transfer.flush();
+    const [to, message] = this.sent.pop()!;
+    expect([to, message.type]).toEqual([group, 'lease']);
+    return (message as Extract<ToGroup, { type: 'lease' }>).leases[0]!;
+  }
+
+  corrupt(group: number, { lease, piece, buffer }: LeaseGrant, givers: number[], bad: boolean[]): void {
+    const message: Omit<Corrupt, 'type'> = {
+      torrent: 1,
+      lease,
+      piece,
+      buffer,
+      givers: Uint32Array.from(givers),
+      digests: digestsOf(bad),
+    };
+    this.transfer.onCorrupt(group, { type: 'corrupt', ...message });
+  }
+
+  verified({ lease, piece, buffer, suspect }: LeaseGrant): void {
+    this.transfer.onVerified([{ lease, piece, buffer, ...(suspect === true && { digests: GOOD }) }]);
+  }
+
+  returned(group: number, { lease, piece, buffer }: LeaseGrant, present: number[], givers: number[]): void {
+    const blocks = { present: Uint8Array.from(present), givers: Uint32Array.from(givers) };
+    this.transfer.onReturned(group, { type: 'returned', torrent: 1, lease, piece, buffer, ...blocks });
+  }
+}
+
+describe('a piece that fails its hash', () => {
+  it('has its giver accused at once when it was one alone, over any number of connections', () => {
+    const world = new World();
+    world.corrupt(0, world.lease(), [3, 3, 3, 3], [false, true, false, false]);
+    expect(world.guilty).toEqual(['h3']);
+  });
+
+  it('is leased again to be fetched from one peer alone, and then accuses those whose blocks were bad', () => {
+    const world = new World();
+    const first = world.lease();
+    expect([first.exclusive, first.suspect]).toEqual([false, false]);
+    world.corrupt(0, first, [1, 2, 3, 1], [false, true, true, false]);
+    expect(world.guilty).toEqual([]);
+    const second = world.lease(1);
+    expect([second.exclusive, second.suspect, second.present]).toEqual([true, true, undefined]);
+    world.verified(second);
+    expect(world.guilty).toEqual(['h2', 'h3']);
+  });
+
+  it('accuses nobody for blocks of unknown origin', () => {
+    const world = new World();
+    world.corrupt(0, world.lease(), [1, 99, 99, 1], [false, true, true, false]);
+    world.verified(world.lease());
+    expect(world.guilty).toEqual([]);
+  });
+
+  it('accuses who gave bad blocks of it in another group, in which it was begun', () => {
+    const world = new World();
+    world.returned(0, world.lease(0), [1, 1, 0, 0], [1, 2, 7, 0]);
+    const second = world.lease(1);
+    expect(second.present).toEqual(Uint8Array.of(1, 1, 0, 0));
+    world.returned(1, second, [1, 1, 1, 0], [0, 0, 3, 0]);
+    world.corrupt(0, world.lease(0), [0, 0, 0, 4], [true, false, true, false]);
+    expect(world.guilty).toEqual([]);
+    world.verified(world.lease(0));
+    expect(world.guilty).toEqual(['h1', 'h3']);
+  });
+
+  it('has one culprit when one host gave all of it, part of it in another group', () => {
+    const world = new World();
+    world.returned(0, world.lease(0), [1, 1, 0, 0], [5, 5, 0, 0]);
+    world.corrupt(1, world.lease(1), [0, 0, 5, 5], [true, false, false, false]);
+    expect(world.guilty).toEqual(['h5']);
+  });
+
+  it('accuses who gave what came with a copy of it in the endgame', () => {
+    const world = new World();
+    const original = world.lease(0);
+    world.transfer.onWant(1, 1_000, 1_000);
+    // The first time says since when there is nothing else to lease.
+    world.transfer.grant(1, 0);
+    const [holder, share] = world.sent.pop() as [number, Extract<ToGroup, { type: 'share' }>];
+    expect([holder, share.type, share.lease]).toEqual([0, 'share', original.lease]);
+    const blocks = { present: Uint8Array.of(1, 0, 0, 0), givers: Uint32Array.of(6, 0, 0, 0) };
+    world.transfer.onShared({ type: 'shared', torrent: 1, lease: share.lease, buffer: share.buffer, ...blocks });
+    const [, granted] = world.sent.pop() as [number, Extract<ToGroup, { type: 'lease' }>];
+    world.corrupt(1, granted.leases[0]!, [0, 7, 7, 7], [true, false, false, false]);
+    world.corrupt(0, original, [6, 8, 8, 8], [true, false, false, false]);
+    expect(world.guilty).toEqual([]);
+    world.verified(world.lease(0));
+    expect(world.guilty).toEqual(['h6']);
+  });
+
+  it('accuses nobody of what its group took along when it died', () => {
+    const world = new World();
+    world.corrupt(0, world.lease(), [1, 2, 1, 2], [true, false, false, false]);
+    const second = world.lease(0);
+    world.transfer.onGroupDeath(0);
+    world.corrupt(0, second, [3, 3, 3, 3], [true, true, true, true]);
+    expect(world.guilty).toEqual([]);
+    world.memory.section(0).anyPiece = true;
+    world.verified(world.lease(0));
+    expect(world.guilty).toEqual(['h1']);
+  });
+
+  it('ends the download when it fails again and again', () => {
+    const world = new World(1, { corruptPieceLimit: 3 });
+    for (let failure = 0; failure < 3; failure++) {
+      expect(world.errors).toEqual([]);
+      world.corrupt(0, world.lease(), [1, 2, 3, 4], [true, false, false, false]);
+    }
+    expect(world.errors).toEqual(['BAD_DATA']);
+  });
+});
+
+describe('beside a model of who sent what', () => {
+  interface Block {
+    readonly host: string | undefined;
+    readonly bad: boolean;
+  }
+
+  const gift = fc.record({ peer: fc.constantFrom(1, 2, 3, 4, 95), bad: fc.boolean() });
+  const round = fc.record({
+    group: fc.nat(1),
+    /** What is given for each block that is missing; the rest stays missing. */
+    gifts: fc.array(fc.option(gift), { minLength: BLOCKS, maxLength: BLOCKS }),
+  });
+
+  it('accuses every liar, once the piece has passed, and never an innocent, whatever group it was in', () => {
+    const property = fc.property(fc.array(round, { minLength: 1, maxLength: 12 }), (rounds) => {
+      const world = new World(1, { corruptPieceLimit: 1_000 });
+      /** What is there of the piece. */
+      let held: (Block | undefined)[] = new Array(BLOCKS).fill(undefined);
+      const liars = new Set<string>();
+      const play = (group: number, gifts: readonly ({ peer: number; bad: boolean } | null)[]): boolean => {
+        const lease = world.lease(group);
+        expect([...(lease.present ?? [0, 0, 0, 0])]).toEqual(held.map((block) => (block === undefined ? 0 : 1)));
+        const givers = new Array<number>(BLOCKS).fill(0);
+        // An exclusive piece has one giver, who gives all of it or nothing.
+        const alone = lease.exclusive === true ? gifts.find((each) => each !== null) : undefined;
+        const given = gifts.map((each) =>
+          alone === undefined ? each : { peer: alone!.peer, bad: each?.bad === true },
+        );
+        for (const [block, each] of given.entries()) {
+          if (held[block] !== undefined || each === null) continue;
+          givers[block] = each.peer;
+          held[block] = { host: each.peer < 90 ? `h${each.peer}` : undefined, bad: each.bad };
+        }
+        if (held.includes(undefined)) {
+          world.returned(
+            group,
+            lease,
+            held.map((block) => (block === undefined ? 0 : 1)),
+            givers,
+          );
+          return false;
+        }
+        const bad = held.map((block) => block!.bad);
+        if (!bad.includes(true)) {
+          world.verified(lease);
+          return true;
+        }
+        for (const { host, bad: lied } of held as Block[]) if (lied && host !== undefined) liars.add(host);
+        world.corrupt(group, lease, givers, bad);
+        held = new Array(BLOCKS).fill(undefined);
+        return false;
+      };
+      const isOver = rounds.some(({ group, gifts }) => play(group, gifts));
+      // Honest peers bring it to an end: what was bad of it fails once more.
+      const honest = new Array(BLOCKS).fill({ peer: 50, bad: false });
+      for (let end = isOver; !end; ) end = play(0, honest);
+      expect(new Set(world.guilty)).toEqual(liars);
+    });
+    fc.assert(property, { numRuns: 500 });
+  });
+});
