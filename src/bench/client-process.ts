@@ -17,6 +17,8 @@ export interface ClientSettings {
   readonly env: NodeJS.ProcessEnv;
   /** File that takes what it prints. */
   readonly log: string;
+  /** A client that has not gone so long after it was asked to is killed; some tell a tracker first. */
+  readonly graceMs?: number;
 }
 
 export interface ClientProcess {
@@ -34,7 +36,6 @@ const HOLDER = '"$@" 3>&-; printf "%s\\n" "$?" >&3; read -r _ <&3';
 /** Memory is looked at so often, new processes are looked for every `LOOK_EVERY` times. */
 const GLANCE_MS = 50;
 const LOOK_EVERY = 5;
-/** A client that has not gone after this is killed; some tell a tracker first. */
 const GRACE_MS = 10_000;
 const GONE_CHECK_MS = 20;
 
@@ -42,7 +43,13 @@ const MARK = 'SPATE_RACE';
 const HAS_PROC = process.platform === 'linux';
 
 /** @throws SpateError LOCAL_IO when the log cannot be written or there is no shell */
-export async function startClient({ command, cwd, env, log }: ClientSettings): Promise<ClientProcess> {
+export async function startClient({
+  command,
+  cwd,
+  env,
+  log,
+  graceMs = GRACE_MS,
+}: ClientSettings): Promise<ClientProcess> {
   const mark = randomUUID();
   const out = openSync(log, 'a');
   try {
@@ -54,7 +61,7 @@ export async function startClient({ command, cwd, env, log }: ClientSettings): P
       detached: true,
     });
     await once(holder, 'spawn');
-    return new HeldClient(holder, new ProcessTree(holder.pid!, `${MARK}=${mark}`));
+    return new HeldClient(holder, new ProcessTree(holder.pid!, `${MARK}=${mark}`), graceMs);
   } catch (error) {
     throw new SpateError('LOCAL_IO', `cannot start ${command[0]}: ${messageOf(error)}`, { cause: error });
   } finally {
@@ -67,10 +74,12 @@ class HeldClient implements ClientProcess {
   readonly #holder: ChildProcess;
   readonly #tree: ProcessTree;
   readonly #timer: NodeJS.Timeout | undefined;
+  readonly #graceMs: number;
   #stopping: Promise<void> | undefined;
   readonly #onExit = (): void => this.#kill('SIGKILL');
 
-  constructor(holder: ChildProcess, tree: ProcessTree) {
+  constructor(holder: ChildProcess, tree: ProcessTree, graceMs: number) {
+    this.#graceMs = graceMs;
     this.#holder = holder;
     this.#tree = tree;
     this.ended = exitCode(holder.stdio[3] as Socket);
@@ -93,7 +102,7 @@ class HeldClient implements ClientProcess {
 
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
-    const killAt = performance.now() + GRACE_MS;
+    const killAt = performance.now() + this.#graceMs;
     for (let signal: NodeJS.Signals | undefined = 'SIGTERM'; this.#pids().length > 0; ) {
       if (signal !== undefined) this.#kill(signal);
       await delay(GONE_CHECK_MS);

@@ -9,7 +9,7 @@ export interface Table {
 }
 
 const MIB = 1_048_576;
-const UNKNOWN = '–';
+export const UNKNOWN = '–';
 
 export function comparisonTable(comparison: Comparison): Table {
   const first = comparison.contenders[0]?.name ?? '';

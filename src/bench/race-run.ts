@@ -76,7 +76,8 @@ async function timed(
   }
   problem ??= await difference(arena, course.out, signal);
   if (problem !== undefined) return { round, reason: `${problem}${await lastWords(log)}` };
-  return { round, seconds, cpuSeconds: usage?.cpuSeconds ?? null, peakRssBytes: usage?.peakRssBytes ?? null };
+  // One that was gone before it could be looked at has no peak.
+  return { round, seconds, cpuSeconds: usage?.cpuSeconds ?? null, peakRssBytes: usage?.peakRssBytes || null };
 }
 
 /** Resolves when the client says that it is done, or with why it never will. @throws the signal's reason */

@@ -3,8 +3,9 @@
  * has it, and fit to print. Pure.
  */
 import { type Comparison, type Summary, summarise } from './comparison.js';
-import { comparisonTable, counted, courseText, figure, machineText, TABLE_NOTE } from './comparison-table.js';
+import { comparisonTable, counted, courseText, figure, machineText, TABLE_NOTE, UNKNOWN } from './comparison-table.js';
 import { barChart, escapeHtml } from './report-chart.js';
+import type { Spread } from './statistics.js';
 
 const MIB = 1_048_576;
 const GIB = 2 ** 30;
@@ -24,11 +25,13 @@ h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.02em; margin: 0 0 6px;
 h2 { font-size: 16px; margin: 0; }
 p { margin: 0; }
 .soft, header p, figcaption span { color: var(--soft); }
-.headline { font-size: 18px; margin: 22px 0 26px; max-width: 62em; }
-.headline b { color: var(--ours); font-variant-numeric: tabular-nums; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 20px; margin: 26px 0 20px; }
+.tile { padding: 16px 22px; } .tile span { display: block; font-size: 13px; color: var(--soft); }
+.tile b { font-size: 30px; line-height: 1.25; letter-spacing: -.02em; color: var(--ours); font-variant-numeric: tabular-nums; }
+.tile small { color: var(--soft); font-size: 14px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 20px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 20px 22px; margin: 0 0 20px; }
-.charts .card { margin: 0; }
+.charts .card, .tiles .card { margin: 0; }
 .charts { margin-bottom: 20px; }
 figcaption { display: flex; justify-content: space-between; align-items: baseline; gap: 12px; margin-bottom: 14px; }
 figcaption b { font-size: 16px; }
@@ -81,9 +84,12 @@ export function htmlReport(comparison: Comparison): string {
 <main>
 <header>
 <h1>${escapeHtml(ours)} compared</h1>
-<p>${escapeHtml(courseText(comparison))} · ${escapeHtml(comparison.startedAt.slice(0, 16).replace('T', ' '))} UTC</p>
+<p>${escapeHtml(courseText(comparison))}</p>
+<p>${escapeHtml(comparison.startedAt.slice(0, 16).replace('T', ' '))} UTC</p>
 </header>
-<p class="headline">${headline(summarise(comparison))}</p>
+<section class="tiles">
+${tiles(summarise(comparison))}
+</section>
 <section class="charts">
 ${chart(
   'Throughput',
@@ -104,18 +110,22 @@ ${contendersCard(comparison)}
 `;
 }
 
-/** Ours, and each of the others in its words. */
-function headline([ours, ...others]: readonly Summary[]): string {
-  if (ours === undefined || ours.bytesPerSecond === null) return 'No run of ours counts.';
-  const cpu =
-    ours.cpuSecondsPerGib === null ? '' : ` with <b>${figure(ours.cpuSecondsPerGib.median)}</b> CPU seconds per GiB`;
-  const ratios = others.flatMap(({ name, secondsRatio, cpuRatio }) => {
-    if (secondsRatio === null) return [];
-    const cpuText = cpuRatio === null ? '' : ` and <b>${cpuRatio.toFixed(2)} ×</b> the processor time`;
-    return [`${escapeHtml(name)} takes <b>${secondsRatio.toFixed(2)} ×</b> as long${cpuText}`];
-  });
-  const rate = `<b>${figure(ours.bytesPerSecond.median / MIB)}</b> MiB/s`;
-  return `${escapeHtml(ours.name)} makes ${rate}${cpu}. ${ratios.map((ratio) => `${ratio}.`).join(' ')}`.trim();
+/** Ours in four figures. */
+function tiles([ours]: readonly Summary[]): string {
+  if (ours === undefined) return '';
+  const { bytesPerSecond, cpuSecondsPerGib, peakRssBytes, seconds } = ours;
+  const facts: [string, string, Spread | null, number][] = [
+    ['Throughput', 'MiB/s', bytesPerSecond, MIB],
+    ['Processor time', 's/GiB', cpuSecondsPerGib, 1],
+    ['Peak memory', 'MiB', peakRssBytes, MIB],
+    ['Start to exit', 's', seconds, 1],
+  ];
+  return facts
+    .map(([what, unit, spread, scale]) => {
+      const value = spread === null ? UNKNOWN : figure(spread.median / scale);
+      return `<div class="card tile"><span>${what}</span><b>${value}</b> <small>${unit}</small></div>`;
+    })
+    .join('\n');
 }
 
 function chart(title: string, unit: string, bars: Parameters<typeof barChart>[1]): string {
@@ -142,7 +152,7 @@ ${rows.map((row) => `<tr>${cells(row)}</tr>`).join('\n')}
 }
 
 /** What is in parentheses is smaller. */
-const soften = (cell: string): string => cell.replace(/\((.*)\)$/, '<small>$1</small>');
+const soften = (cell: string): string => cell.replace(/\((.*)\)$/, '<small>($1)</small>');
 
 function contendersCard(comparison: Comparison): string {
   const { contenders, missing } = comparison;

@@ -178,12 +178,13 @@ const NOWHERE: Course = {
 };
 
 /**
- * Names between commas, each once.
+ * Names between commas, each once; `none` for none.
  * @throws SpateError USAGE for a name there is none of
  */
 export function parseRivals(text: string): readonly string[] {
+  if (text.trim() === 'none') return [];
   const names = text.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !Object.hasOwn(RIVALS, name));
   if (unknown === undefined) return [...new Set(names)];
-  throw new SpateError('USAGE', `expected names of ${Object.keys(RIVALS).join(', ')}, got "${unknown}"`);
+  throw new SpateError('USAGE', `expected none or some of ${Object.keys(RIVALS).join(', ')}, got "${unknown}"`);
 }

@@ -58,7 +58,7 @@ export function addBenchCompare(bench: Command): void {
   const command = bench
     .command('compare')
     .description('race other clients on the same torrent')
-    .option('--with <names>', 'clients to race, between commas (default: all that are installed)')
+    .option('--with <names>', 'clients to race, between commas, or none (default: all that are installed)')
     .option('--command <name=cmd>', 'race this command too; repeatable', collected(String))
     .option('--size <size>', 'payload, 16KiB to 1TiB', checked(parseRange(SIZE)), 1024 * MIB)
     .option('--piece <size>', 'piece length, a power of two, 16KiB to 16MiB', checked(parsePiece), MIB)
@@ -164,7 +164,7 @@ async function write(path: string, text: string): Promise<void> {
 }
 
 /** What others fail at is told; what ours fails at is an error. */
-function verdict({ contenders }: Comparison, output: Output): number {
+export function verdict({ contenders }: Pick<Comparison, 'contenders'>, output: Output): number {
   const [ours] = contenders;
   if (ours === undefined || ours.voids.length === 0) return EXIT.ok;
   const of = ours.voids.length + ours.runs.length;
