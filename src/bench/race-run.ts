@@ -65,17 +65,19 @@ async function timed(
     log,
   });
   let problem: string | undefined;
+  let words = '';
   let seconds = 0;
   let usage: ReturnType<ClientProcess['usage']>;
   try {
     problem = await finish(rival, course, values, client, arena.timeoutMs, signal);
     seconds = (performance.now() - startedAt) / 1000;
     usage = client.usage();
+    words = await lastWords(log);
   } finally {
     await client.stop();
   }
   problem ??= await difference(arena, course.out, signal);
-  if (problem !== undefined) return { round, reason: `${problem}${await lastWords(log)}` };
+  if (problem !== undefined) return { round, reason: `${problem}${words}` };
   // One that was gone before it could be looked at has no peak.
   return { round, seconds, cpuSeconds: usage?.cpuSeconds ?? null, peakRssBytes: usage?.peakRssBytes || null };
 }
