@@ -28,6 +28,7 @@ const ASK_AGAIN_MS = 40;
 /** `status` in the RPC's `torrent-get`. */
 const TRANSMISSION_SEEDS = 6;
 
+/** 3.00 tells a peer that it is interested by a timer of 10 s: the start of a short race is all there is to see. */
 export const transmissionDaemon: Daemon = {
   mustBeDialled: true,
   async prepare({ home, out }) {

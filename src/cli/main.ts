@@ -14,6 +14,7 @@ Examples:
   spate debian.torrent -o downloads       download; run it again to go on
   spate info debian.torrent               what is in it
   spate seed debian.torrent downloads     give it to others
+  spate bench compare --with aria2c       race another client on this machine
 
 \`spate get --help\` lists the flags of a download.`;
 
