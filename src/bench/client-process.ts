@@ -76,13 +76,19 @@ class HeldClient implements ClientProcess {
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #graceMs: number;
   #stopping: Promise<void> | undefined;
-  readonly #onExit = (): void => this.#kill('SIGKILL');
+  #hasEnded = false;
+  readonly #onExit = (): void => {
+    for (const pid of [...this.#pids(), -this.#holder.pid!]) send(pid, 'SIGKILL');
+  };
 
   constructor(holder: ChildProcess, tree: ProcessTree, graceMs: number) {
     this.#graceMs = graceMs;
     this.#holder = holder;
     this.#tree = tree;
-    this.ended = exitCode(holder.stdio[3] as Socket);
+    this.ended = exitCode(holder.stdio[3] as Socket).then((code) => {
+      this.#hasEnded = true;
+      return code;
+    });
     process.once('exit', this.#onExit);
     if (!HAS_PROC) return;
     let glances = 0;
@@ -103,44 +109,48 @@ class HeldClient implements ClientProcess {
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
     const killAt = performance.now() + this.#graceMs;
-    for (let signal: NodeJS.Signals | undefined = 'SIGTERM'; this.#pids().length > 0; ) {
-      if (signal !== undefined) this.#kill(signal);
+    const asked = new Set<number>();
+    // What has just been started may not have a process yet.
+    for (let pids = this.#pids(); pids.length > 0 || !this.#hasEnded; pids = this.#pids()) {
+      const isLate = performance.now() >= killAt;
+      for (const pid of pids) if (isLate || !asked.has(pid)) send(pid, isLate ? 'SIGKILL' : 'SIGTERM');
+      for (const pid of pids) asked.add(pid);
       await delay(GONE_CHECK_MS);
-      signal = performance.now() < killAt ? undefined : 'SIGKILL';
     }
     (this.#holder.stdio[3] as Socket).destroy();
-    if (this.#holder.exitCode === null && this.#holder.signalCode === null) await once(this.#holder, 'exit');
+    if (!this.#isHolderGone()) await once(this.#holder, 'exit');
     process.off('exit', this.#onExit);
   }
 
-  /** What lives of it; where that cannot be told, the holder stands for all, until it has gone. */
+  /** What lives of it; where that cannot be told, its process group, which the holder is in as well. */
   #pids(): number[] {
-    if (HAS_PROC) {
-      this.#tree.look();
-      return this.#tree.pids();
-    }
-    const isGone = this.#holder.exitCode !== null || this.#holder.signalCode !== null;
-    return isGone ? [] : [-this.#holder.pid!];
+    if (!HAS_PROC) return this.#isHolderGone() ? [] : [-this.#holder.pid!];
+    this.#tree.look();
+    return this.#tree.pids();
   }
 
-  #kill(signal: NodeJS.Signals): void {
-    for (const pid of this.#pids()) {
-      try {
-        process.kill(pid, signal);
-      } catch {
-        // Gone meanwhile.
-      }
-    }
+  #isHolderGone(): boolean {
+    return this.#holder.exitCode !== null || this.#holder.signalCode !== null;
+  }
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // Gone meanwhile.
   }
 }
 
 /** The number the holder prints; a holder that was killed prints none. */
-async function exitCode(channel: Socket): Promise<number> {
-  let text = '';
-  channel.setEncoding('utf8').on('error', () => {});
-  for await (const chunk of channel.iterator({ destroyOnReturn: false }) as AsyncIterable<string>) {
-    text += chunk;
-    if (text.includes('\n')) break;
-  }
-  return Number.parseInt(text, 10);
+function exitCode(channel: Socket): Promise<number> {
+  return new Promise((resolve) => {
+    let text = '';
+    channel.setEncoding('utf8').on('error', () => {});
+    channel.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.endsWith('\n')) resolve(Number(text));
+    });
+    channel.once('close', () => resolve(Number.NaN));
+  });
 }

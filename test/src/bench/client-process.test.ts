@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { type ClientProcess, startClient } from '../../../src/bench/client-process.js';
@@ -85,6 +85,19 @@ test('kills what does not go when it is asked to', async () => {
   const port = Number(await printed(client, /port (\d+);/));
   await client.stop();
   expect(await isListening(port)).toBe(false);
+  expect(await client.ended).toBe(137);
+});
+
+test('a client that is stopped before it runs does not run', async () => {
+  const folder = await temporaryFolder();
+  const client = await startClient({
+    command: node(
+      `require('fs').writeFileSync(${JSON.stringify(join(folder, 'ran'))}, ''); setInterval(() => {}, 1000)`,
+    ),
+    ...{ cwd: folder, env: { PATH: process.env.PATH }, log: join(folder, 'log'), graceMs: 0 },
+  });
+  await client.stop();
+  expect(readdirSync(folder)).toEqual(['log']);
   expect(await client.ended).toBe(137);
 });
 
