@@ -107,7 +107,7 @@ export function sessionSettings(flags: NetworkFlags): SessionSettings {
 const finite = (limit: number): number => (Number.isFinite(limit) ? limit : 0);
 
 /** For commander, which names the flag in front of the message. */
-function checked<T>(parse: (text: string, previous: T | undefined) => T) {
+export function checked<T>(parse: (text: string, previous: T | undefined) => T) {
   return (text: string, previous: T | undefined): T => {
     try {
       return parse(text, previous);
@@ -118,11 +118,13 @@ function checked<T>(parse: (text: string, previous: T | undefined) => T) {
   };
 }
 
-function collected<T>(parse: (text: string) => T): (text: string, previous: readonly T[] | undefined) => readonly T[] {
+export function collected<T>(
+  parse: (text: string) => T,
+): (text: string, previous: readonly T[] | undefined) => readonly T[] {
   return (text, previous = []) => [...previous, parse(text)];
 }
 
-function parseInteger(min: number, max: number): (text: string) => number {
+export function parseInteger(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
     if (value >= min && value <= max) return value;

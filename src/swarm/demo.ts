@@ -2,7 +2,7 @@
  * `npm run demo`: a whole swarm on loopback, to see the engine work and to know that it does. Makes a payload, starts a tracker
  * and two seeding processes, downloads with the real `spate get`, and compares every byte itself. Leaves nothing behind.
  */
-import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -11,6 +11,7 @@ import { watchInterruption } from '../cli/interruption.js';
 import { formatBytes, formatRate, formatSeconds, parseSize } from '../cli/units.js';
 import { messageOf, SpateError } from '../errors.js';
 import { firstDifference, type PayloadShape, payloadTorrent, writePayload } from './payload.js';
+import { requireRoom } from './room.js';
 import { type Seeder, startSeeder } from './seeder.js';
 import { spawnSpate } from './spate-process.js';
 import { startTracker } from './tracker.js';
@@ -47,7 +48,8 @@ try {
 process.exitCode = interruption.exitCode ?? process.exitCode ?? EXIT.ok;
 
 async function demo({ size, keep }: Settings, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
-  await requireSpace(size);
+  const hint = 'choose a smaller --size, or another folder with TMPDIR';
+  await requireRoom(tmpdir(), 2 * size + SPARE_BYTES, hint);
   const folder = await mkdtemp(join(tmpdir(), 'spate-demo-'));
   cleanup.push(async () => {
     if (keep) say(`kept ${folder}`);
@@ -105,18 +107,6 @@ async function download(torrent: string, out: string, signal: AbortSignal): Prom
   } finally {
     signal.removeEventListener('abort', onAbort);
   }
-}
-
-/** @throws SpateError DISK_FULL when payload and download do not fit */
-async function requireSpace(size: number): Promise<void> {
-  const { bavail, bsize } = await statfs(tmpdir());
-  const needed = 2 * size + SPARE_BYTES;
-  if (bavail * bsize >= needed) return;
-  throw new SpateError(
-    'DISK_FULL',
-    `expected ${formatBytes(needed)} free in ${tmpdir()} for payload and download, found ${formatBytes(bavail * bsize)}; ` +
-      'choose a smaller --size, or another folder with TMPDIR',
-  );
 }
 
 function readSettings(args: readonly string[]): Settings {

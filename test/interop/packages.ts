@@ -5,8 +5,11 @@ import { PYTHON } from './libtorrent.js';
 /** By package: what must run. Its exit code says whether it is there, and nothing else is used of it. */
 const PROBES = {
   aria2: ['aria2c', '--version'],
+  gcc: ['gcc', '--version'],
+  'libssl-dev': ['sh', '-c', 'echo "#include <openssl/evp.h>" | gcc -E -o /dev/null -'],
   opentracker: ['sh', '-c', 'command -v opentracker'],
   'python3-libtorrent': [PYTHON, '-c', 'import libtorrent'],
+  'qbittorrent-nox': ['qbittorrent-nox', '--version'],
   'transmission-daemon': ['transmission-daemon', '--version'],
 } as const;
 

@@ -1,6 +1,7 @@
 /** The built `spate` command, as a user runs it. Not a test. */
 import { fileURLToPath } from 'node:url';
-import type { Client } from './lab.js';
+import type { Comparison } from '../../src/bench/comparison.js';
+import type { Client, Lab } from './lab.js';
 import { type Task, torrentFile } from './task.js';
 
 const CLI = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
@@ -42,6 +43,13 @@ export async function spateSeed(task: Task, ...options: readonly string[]): Prom
   const seed = await start(task, 'seed', [await torrentFile(task), task.folder, ...options]);
   await seed.line(/^\{"type":"ready"/, task.lab.signal);
   return stayOf(task, seed);
+}
+
+/** `spate bench compare`: what it has measured. */
+export async function spateCompare(lab: Lab, args: readonly string[]): Promise<Comparison> {
+  const race = await lab.start('spate bench compare', process.execPath, [CLI, 'bench', 'compare', '--json', ...args]);
+  await lab.expectEnd(race);
+  return JSON.parse(race.lines.find((line) => line.startsWith('{"type":"comparison"'))!);
 }
 
 function stayOf({ lab }: Task, client: Client): SpateStay {
