@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Options, resolveOptions } from '../../src/options.js';
 import { Peers } from '../../src/peers.js';
 import type { EncryptionMode } from '../../src/protocol/mse.js';
+import { ExternalAddress } from '../../src/torrent/external-address.js';
 import type { PieceIndex } from '../../src/torrent/geometry.js';
 import { Encryption } from '../../workers/encryption.js';
 import { GroupHarness, OUR_ID } from '../helpers/group-harness.js';
@@ -284,6 +285,9 @@ describe('a group and the peers of main', () => {
         options,
         encryption: mode,
         families: [4, 6],
+        port: 6881,
+        external: new ExternalAddress(),
+        excess: () => -1,
         send: (_group, message) => {
           if (message.type === 'connect') connects.push(message.encrypted);
           group.send(message);
@@ -299,7 +303,7 @@ describe('a group and the peers of main', () => {
     const { group, peers, connects } = swarm('prefer');
     peers.add([{ host: '127.0.0.1', port }], 0);
     peers.onConnectFailed(await group.next('connectFailed'), 0);
-    peers.onConnected(0, await group.next('connected'));
+    peers.onConnected(0, await group.next('connected'), 0);
     expect(connects).toEqual([false, true]);
     expect(peers.connected).toBe(1);
     await fetchAll(group);
@@ -322,7 +326,7 @@ describe('a group and the peers of main', () => {
     const { port } = await seeding('require');
     const strict = swarm('require');
     strict.peers.add([{ host: '127.0.0.1', port }], 0);
-    strict.peers.onConnected(0, await strict.group.next('connected'));
+    strict.peers.onConnected(0, await strict.group.next('connected'), 0);
     expect(strict.connects).toEqual([true]);
 
     const open = swarm('off');
