@@ -76,6 +76,9 @@ export class Download {
         options: host.options,
         encryption: host.encryption,
         families: host.families,
+        port: host.port,
+        external: host.external,
+        excess: () => host.excess,
         send: (group, message) => host.send(group, message),
       },
       {
@@ -84,7 +87,7 @@ export class Download {
         onWarning: (message) => this.#emit({ type: 'warning', message }),
       },
     );
-    this.#groups = new TorrentGroups(key, host.options.haveBatchMs, (group, message) => host.send(group, message));
+    this.#groups = new TorrentGroups(key, host.options, (group, message) => host.send(group, message));
     const { pieceCount } = this.#geometry;
     this.#wanted = settings.fetch === false ? new Bitfield(pieceCount) : Bitfield.full(pieceCount);
     this.#store = new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
@@ -298,6 +301,16 @@ export class Download {
     return this.#stopping === undefined ? this.#peers.dial(this.#groups.all, allowance, now) : 0;
   }
 
+  /** Whether addresses are due that only wait for room in the session. */
+  isWaiting(now: number): boolean {
+    return this.#stopping === undefined && this.#peers.isWaiting(now);
+  }
+
+  /** The session is full: a useless peer makes room for addresses of any torrent. @returns whether one does */
+  makeRoom(now: number): boolean {
+    return this.#peers.makeRoom(true, now);
+  }
+
   onMessage(group: number, message: Extract<FromGroup, { torrent: number }>): void {
     const now = this.#host.now();
     switch (message.type) {
@@ -322,6 +335,10 @@ export class Download {
         return;
       case 'listens':
         return this.#peers.onListens(group, message.peer, message.port);
+      case 'seenAs':
+        return this.#peers.onSeenAs(group, message.peer, message.host);
+      case 'survey':
+        return this.#peers.onSurvey(group, message);
       case 'readFailed':
         return this.fail(new SpateError('LOCAL_IO', message.message));
       case 'removed':
@@ -351,6 +368,9 @@ export class Download {
 
   onTick(now: number): void {
     this.#groups.onTick(now);
+    this.#peers.makeRoom(false, now);
+    const roster = this.metainfo.private ? undefined : this.#peers.rosterNews(now);
+    if (roster !== undefined) this.#groups.onRoster(roster);
     if (this.#state !== 'downloading') return;
     if (this.#peers.connected + this.#peers.dialling === 0) this.#announcer?.wantMore();
     this.#checkPatience(now);

@@ -6,6 +6,7 @@ import type { Family } from './protocol/address.js';
 import type { EncryptionMode } from './protocol/mse.js';
 import type { OpenFiles } from './storage/open-files.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
+import type { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
 
 /** What the torrents of a session share. */
@@ -21,6 +22,10 @@ export interface DownloadHost<D> {
   readonly verifyThreads: number;
   /** The announced port. */
   readonly port: number;
+  /** Where the world sees us, as far as peers tell. */
+  readonly external: ExternalAddress;
+  /** Connections, established or dialled, beyond those the session may have; below 0 there is room. */
+  readonly excess: number;
   readonly random: () => number;
   now(): number;
   createPeerId(): Uint8Array;

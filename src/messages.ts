@@ -7,6 +7,7 @@
  */
 import type { Options } from './options.js';
 import type { PeerAddress } from './protocol/address.js';
+import type { PexPeer } from './protocol/extension.js';
 import type { MetainfoFile } from './protocol/metainfo.js';
 import type { EncryptionMode } from './protocol/mse.js';
 import type { GeometryShape, PieceIndex } from './torrent/geometry.js';
@@ -60,6 +61,7 @@ export type DisconnectReason =
   | 'both-seeds' // neither wants anything
   | 'banned' // sent bad data
   | 'full' // came when as many as there may be had come
+  | 'useless' // of no use for a while, and others waited
   | 'removed' // the torrent was removed
   | 'refused-torrent' // incoming, for a torrent we do not have
   | 'stopped'; // the session is closing
@@ -113,6 +115,10 @@ export type ToGroup =
   | { readonly type: 'share'; readonly torrent: number; readonly lease: number; readonly buffer: ArrayBuffer }
   /** Pieces that are on disk: they may be served and are announced to the peers. */
   | { readonly type: 'have'; readonly torrent: number; readonly pieces: readonly PieceIndex[] }
+  /** The group's share of the torrent's upload slots. */
+  | { readonly type: 'slots'; readonly torrent: number; readonly slots: number }
+  /** The peers of all groups that others may be told of (BEP 11); never of a private torrent. */
+  | { readonly type: 'roster'; readonly torrent: number; readonly peers: readonly PexPeer[] }
   /** The answer to `incoming` when there is no such torrent; `addTorrent` is the answer when there is. */
   | { readonly type: 'refuse'; readonly infohash: Uint8Array }
   /** The group's share of the session's rate limits, bytes per second, 0 for none. */
@@ -137,6 +143,8 @@ export interface TorrentStats {
   /** Payload that was thrown away: unasked, duplicate, of a vanished lease; and corrupt pieces, which also count as downloaded. */
   readonly wasted: number;
   readonly peers: number;
+  /** Peers that want to be uploaded to. */
+  readonly interested: number;
   /** Peers that gave a block since the last message. */
   readonly active: number;
   /** Connections that gave or took a block since the last message. */
@@ -194,6 +202,8 @@ export type FromGroup =
       readonly port: number;
       readonly peerId: Uint8Array;
       readonly incoming: boolean;
+      /** Absent for plaintext. */
+      readonly encrypted?: boolean;
     }
   /** A dial that never became `connected`. */
   | {
@@ -216,6 +226,19 @@ export type FromGroup =
   | { readonly type: 'discovered'; readonly torrent: number; readonly peers: readonly PeerAddress[] }
   /** A peer named the port it listens on (BEP 10). */
   | { readonly type: 'listens'; readonly torrent: number; readonly peer: number; readonly port: number }
+  /** A peer told the address it sees us at (BEP 10); once per connection. */
+  | { readonly type: 'seenAs'; readonly torrent: number; readonly peer: number; readonly host: string }
+  /**
+   * The peers that are not in use, and those that only upload; all others are not so. Sent when it has changed, every few
+   * seconds at most. The group checks again before it drops one as `useless`.
+   */
+  | {
+      readonly type: 'survey';
+      readonly torrent: number;
+      readonly useless: readonly number[];
+      readonly quiet: readonly number[];
+      readonly seeds: readonly number[];
+    }
   /**
    * An incoming handshake for a torrent this group does not know; it is parked. An encrypted one tells no more than the
    * torrent's `skeyHash`, which takes the place of the infohash here and in the answer `refuse`.

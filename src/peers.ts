@@ -2,15 +2,21 @@
  * The swarm side of one torrent on main: whom to dial and through which group, which of two connections to one peer stays,
  * who is banned. The state is the peer list's; this turns it into messages. It touches no socket and knows no piece.
  */
-import type { FromGroup, ToGroup } from './messages.js';
+import type { DisconnectReason, FromGroup, ToGroup } from './messages.js';
 import type { Options } from './options.js';
 import { canonicalIp, type Family, familyOf, type PeerAddress } from './protocol/address.js';
+import type { PexPeer } from './protocol/extension.js';
 import type { EncryptionMode } from './protocol/mse.js';
-import { PeerList } from './torrent/peer-list.js';
+import type { ExternalAddress } from './torrent/external-address.js';
+import { type PeerConnection, PeerList } from './torrent/peer-list.js';
+import { PeerRanking } from './torrent/peer-ranking.js';
+import { Roster } from './torrent/roster.js';
+import { Turnover } from './torrent/turnover.js';
 
 type Connected = Extract<FromGroup, { type: 'connected' }>;
 type ConnectFailed = Extract<FromGroup, { type: 'connectFailed' }>;
 type Disconnected = Extract<FromGroup, { type: 'disconnected' }>;
+type Survey = Extract<FromGroup, { type: 'survey' }>;
 
 export interface PeersSettings {
   readonly torrent: number;
@@ -18,7 +24,13 @@ export interface PeersSettings {
   readonly encryption: EncryptionMode;
   /** Address families that can be dialled; addresses of another are not remembered. */
   readonly families: readonly Family[];
+  /** The port we announce. */
+  readonly port: number;
+  /** Where the world sees us, as far as the session's peers tell. */
+  readonly external: ExternalAddress;
   readonly options: Options;
+  /** Connections, established or dialled, that the session has beyond what it may have. */
+  readonly excess: () => number;
   readonly send: (group: number, message: ToGroup) => void;
 }
 
@@ -34,12 +46,18 @@ export class Peers {
   readonly #settings: PeersSettings;
   readonly #events: PeersEvents;
   readonly #list: PeerList;
+  readonly #ranking: PeerRanking;
+  readonly #turnover: Turnover<PeerConnection>;
+  readonly #roster: Roster;
 
   constructor(settings: PeersSettings, events: PeersEvents) {
     this.#settings = settings;
     this.#events = events;
-    const { reconnectMs, silentMs } = settings.options;
+    const { reconnectMs, silentMs, turnoverPerMinute, surveyMs } = settings.options;
     this.#list = new PeerList(settings.ownId, reconnectMs, settings.encryption, silentMs);
+    this.#ranking = new PeerRanking(settings.external, settings.port);
+    this.#turnover = new Turnover(turnoverPerMinute);
+    this.#roster = new Roster(surveyMs);
   }
 
   get connected(): number {
@@ -74,15 +92,15 @@ export class Peers {
    * @returns how many
    */
   dial(groups: readonly number[], allowance: number, now: number): number {
-    const { torrent, options, send } = this.#settings;
+    const { torrent, send } = this.#settings;
     this.#list.freeSilentTwins(now);
-    const { connected, incoming, dialling } = this.#list;
-    // Who comes in does not keep us from dialling: a crowd at the door could starve a download.
-    const room = Math.min(allowance, options.peersPerTorrent - (connected - incoming) - dialling);
+    const room = Math.min(allowance, this.#roomToDial);
+    // With more addresses than room their canonical priority decides (BEP 40).
+    const rank = this.#list.waiting > room ? this.#rank : undefined;
     let dialled = 0;
     while (dialled < room && groups.length > 0) {
       const group = groups.reduce((least, next) => (this.#list.load(next) < this.#list.load(least) ? next : least));
-      const address = this.#list.dial(group, now);
+      const address = this.#list.dial(group, now, rank);
       if (address === undefined) break;
       send(group, { type: 'connect', torrent, ...address, encrypted: this.#list.isEncrypted(address) });
       dialled++;
@@ -90,20 +108,82 @@ export class Peers {
     return dialled;
   }
 
-  onConnected(group: number, { peer, host, port, peerId, incoming }: Connected, now: number): void {
+  /** Who comes in does not keep us from dialling: a crowd at the door could starve a download. */
+  get #roomToDial(): number {
+    const { connected, incoming, dialling } = this.#list;
+    return this.#settings.options.peersPerTorrent - (connected - incoming) - dialling;
+  }
+
+  readonly #rank = (address: PeerAddress): number | undefined => this.#ranking.of(address);
+
+  /** Whether addresses are due that only wait for room in the session. */
+  isWaiting(now: number): boolean {
+    return this.#roomToDial > 0 && this.#list.hasDue(now);
+  }
+
+  /** The torrent is full, or the session is: somebody useless makes room for addresses that wait. @returns whether one does */
+  makeRoom(sessionIsFull: boolean, now: number): boolean {
+    const isFull = sessionIsFull || this.#roomToDial + this.#turnover.leaving(false) <= 0;
+    const leaving = this.#turnover.leaving(true) + this.#turnover.leaving(false);
+    if (sessionIsFull && leaving > 0) return true;
+    if (!isFull || !this.#turnover.canChoose(now) || !(sessionIsFull || this.#list.hasDue(now))) return false;
+    return this.#replace((connection) => sessionIsFull || !connection.incoming, undefined, now);
+  }
+
+  /** Has one of some connections go for others, if any may. */
+  #replace(isOfUse: (connection: PeerConnection) => boolean, newcomer: number | undefined, now: number): boolean {
+    const connections = [...this.#list.connections()].filter(isOfUse);
+    const chosen = this.#turnover.choose(connections, ({ address }) => this.#ranking.of(address), newcomer, now);
+    if (chosen !== undefined) this.#drop(chosen.group, chosen.peer, 'useless');
+    return chosen !== undefined;
+  }
+
+  /** Whether an incoming peer, already counted, can stay: where there are too many, somebody else has to go for it. */
+  #admits(newcomer: PeerConnection, now: number): boolean {
+    const { options, excess } = this.#settings;
+    const crowd = this.#list.incoming - this.#turnover.leaving(true) - options.peersPerTorrent;
+    const surplus = excess() - this.#turnover.leaving(true) - this.#turnover.leaving(false);
+    if (Math.max(crowd, surplus) <= 0) return true;
+    if (Math.max(crowd, surplus) > 1) return false;
+    const isOfUse = (other: PeerConnection): boolean => other !== newcomer && (crowd <= 0 || other.incoming);
+    return this.#replace(isOfUse, this.#ranking.of(newcomer.address), now);
+  }
+
+  onConnected(group: number, { peer, host, port, peerId, incoming, encrypted }: Connected, now: number): void {
     const address = { host: canonicalIp(host) ?? host, port };
     if (this.#list.isBanned(address)) return this.#drop(group, peer, 'banned');
     const double = this.#list.onConnected({ group, peer, address, peerId, incoming }, now);
+    this.#roster.onConnected(group, peer, address, { incoming, encrypted: encrypted === true });
     if (double !== undefined) this.#drop(double.group, double.peer, 'duplicate');
     if (double?.group === group && double.peer === peer) return;
-    if (incoming && double === undefined && this.#list.incoming > this.#settings.options.peersPerTorrent)
-      return this.#drop(group, peer, 'full');
+    const connection = this.#list.connection(group, peer);
+    // Who takes the place of its twin needs no other.
+    const needsPlace = incoming && double === undefined && connection !== undefined;
+    if (needsPlace && !this.#admits(connection, now)) return this.#drop(group, peer, 'full');
     this.#events.onPeer('connected', address, peerId);
   }
 
   /** An incoming peer can be dialled as well, once it has left. */
   onListens(group: number, peer: number, port: number): void {
     this.#list.onListens(group, peer, port);
+    this.#roster.onListens(group, peer, port);
+  }
+
+  /** A peer has told the address it sees us at. */
+  onSeenAs(group: number, peer: number, host: string): void {
+    const voter = this.#list.connection(group, peer)?.address.host;
+    if (voter !== undefined) this.#settings.external.onClaim(voter, host);
+  }
+
+  /** A group has looked over its peers. */
+  onSurvey(group: number, { useless, quiet, seeds }: Survey): void {
+    this.#turnover.onSurvey(group, useless, quiet);
+    this.#roster.onSeeds(group, seeds);
+  }
+
+  /** The peers that others may be told of, when they have changed and it is time. */
+  rosterNews(now: number): readonly PexPeer[] | undefined {
+    return this.#roster.news(now);
   }
 
   onConnectFailed({ host, port, reason }: ConnectFailed, now: number): void {
@@ -114,8 +194,12 @@ export class Peers {
 
   onDisconnected(group: number, { peer, reason, downloaded, uploaded }: Disconnected, now: number): void {
     const connection = this.#list.connection(group, peer);
-    this.#list.onDisconnected(group, peer, reason, downloaded + uploaded > 0, now);
+    // Who had to go for others is not dialled again before them, whatever it once gave.
+    const isUseful = reason !== 'useless' && downloaded + uploaded > 0;
+    this.#list.onDisconnected(group, peer, reason, isUseful, now);
+    this.#roster.onDisconnected(group, peer);
     if (connection === undefined) return;
+    this.#turnover.onGone(connection);
     this.#events.onPeer(`disconnected: ${reason}`, connection.address, connection.peerId);
     this.#events.onCanDial();
   }
@@ -138,12 +222,14 @@ export class Peers {
   }
 
   onGroupDeath(group: number, now: number): void {
+    this.#turnover.onGroupDeath(group);
+    this.#roster.onGroupDeath(group);
     for (const { address } of this.#list.onGroupDeath(group, now)) {
       this.#events.onWarning(`peer ${address.host} is banned: two worker threads died while it was connected`);
     }
   }
 
-  #drop(group: number, peer: number, reason: 'banned' | 'duplicate' | 'full'): void {
+  #drop(group: number, peer: number, reason: DisconnectReason): void {
     this.#settings.send(group, { type: 'drop', peers: [peer], reason });
   }
 }

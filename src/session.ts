@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { DownloadSettings } from './api.js';
+import { openFileLimit, withinDescriptors } from './descriptors.js';
 import { Announcer } from './discovery/announcer.js';
 import { systemClock } from './discovery/clock.js';
 import { HttpTrackers } from './discovery/http-tracker.js';
@@ -24,6 +25,7 @@ import { createPeerId } from './protocol/peer-id.js';
 import { RateSplit } from './rate-split.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
+import { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
 import { VERSION } from './version.js';
 
@@ -99,7 +101,7 @@ export class Session {
     }
     this.#settings = settings;
     this.#bind = localAddress(settings.bind);
-    this.#options = resolved(settings.options);
+    this.#options = resolved(settings.options ?? {}, workers);
     this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
     this.#openFiles = new OpenFiles(this.#options.openFiles);
@@ -204,6 +206,10 @@ export class Session {
       budget: this.#budget,
       openFiles: this.#openFiles,
       verifyThreads: workers,
+      external: new ExternalAddress(this.#bind),
+      get excess() {
+        return session.#excess();
+      },
       random: this.#settings.random ?? Math.random,
       get port() {
         return session.#port;
@@ -286,6 +292,14 @@ export class Session {
     // What a group's peers can give changes without a message.
     if (this.#wanting.size > 0) this.#lease();
     this.#dial();
+    this.#makeRoom(now);
+  }
+
+  /** Where the session is full and addresses wait, one useless peer goes. */
+  #makeRoom(now: number): void {
+    if (this.#excess() < 0) return;
+    const downloads = [...this.#downloads.values()];
+    if (downloads.some((download) => download.isWaiting(now))) downloads.some((download) => download.makeRoom(now));
   }
 
   #onCanLease(download: Download): void {
@@ -329,13 +343,16 @@ export class Session {
     });
   }
 
+  #excess(): number {
+    let count = 0;
+    for (const download of this.#downloads.values()) count += download.connected + download.dialling;
+    return count - this.#options.maxPeers;
+  }
+
   #dial(): void {
-    let [open, connected] = [0, 0];
-    for (const download of this.#downloads.values()) {
-      open += download.dialling;
-      connected += download.connected;
-    }
-    let allowance = Math.min(this.#options.halfOpen - open, this.#options.maxPeers - connected - open);
+    let open = 0;
+    for (const download of this.#downloads.values()) open += download.dialling;
+    let allowance = Math.min(this.#options.halfOpen - open, -this.#excess());
     const now = performance.now();
     for (const download of this.#downloads.values()) {
       if (allowance <= 0) return;
@@ -377,9 +394,9 @@ function localAddress(bind: string | undefined): string | undefined {
 /** Slower than `Math.random` by far. */
 const unguessable = (): number => randomBytes(4).readUInt32LE() / 2 ** 32;
 
-function resolved(overrides: Partial<Options> | undefined): Options {
+function resolved(overrides: Partial<Options>, workers: number): Options {
   try {
-    return resolveOptions(overrides);
+    return withinDescriptors(resolveOptions(overrides), overrides, openFileLimit(), workers);
   } catch (error) {
     throw new SpateError('USAGE', (error as Error).message);
   }

@@ -3,14 +3,19 @@
  * told. What they fetch is the transfer's business, whom they are connected to the peers'.
  */
 import type { ToGroup, TorrentStats } from './messages.js';
+import type { Options } from './options.js';
+import type { PexPeer } from './protocol/extension.js';
 import type { PieceIndex } from './torrent/geometry.js';
+import { splitSlots } from './torrent/slots.js';
 
 type AddTorrent = Omit<Extract<ToGroup, { type: 'addTorrent' }>, 'type' | 'torrent'>;
 type Metainfo = Omit<Extract<ToGroup, { type: 'metainfo' }>, 'type' | 'torrent'>;
 
+type GroupsOptions = Pick<Options, 'haveBatchMs' | 'uploadSlots' | 'chokeRoundMs'>;
+
 export class TorrentGroups {
   readonly #torrent: number;
-  readonly #haveBatchMs: number;
+  readonly #options: GroupsOptions;
   readonly #send: (group: number, message: ToGroup) => void;
   /** Groups that know the torrent, with the statistics each sent last. */
   readonly #stats = new Map<number, TorrentStats | undefined>();
@@ -20,10 +25,16 @@ export class TorrentGroups {
   /** Written since the groups were last told. */
   #news: PieceIndex[] = [];
   #newsAt = 0;
+  /** Upload slots that each group has. */
+  readonly #slots = new Map<number, number>();
+  #splits = 0;
+  #splitAt = 0;
+  /** Peers that all groups may tell of. */
+  #roster: readonly PexPeer[] = [];
 
-  constructor(torrent: number, haveBatchMs: number, send: (group: number, message: ToGroup) => void) {
+  constructor(torrent: number, options: GroupsOptions, send: (group: number, message: ToGroup) => void) {
     this.#torrent = torrent;
-    this.#haveBatchMs = haveBatchMs;
+    this.#options = options;
     this.#send = send;
   }
 
@@ -49,20 +60,37 @@ export class TorrentGroups {
     this.#stats.set(group, undefined);
     this.#send(group, { type: 'addTorrent', torrent: this.#torrent, ...torrent });
     this.#send(group, { type: 'metainfo', torrent: this.#torrent, ...metainfo });
+    if (this.#roster.length > 0) this.#send(group, { type: 'roster', torrent: this.#torrent, peers: this.#roster });
+    this.#splitSlots();
   }
 
+  /** A group that has its first interested peer need not wait for the next split. */
   onStats(group: number, stats: TorrentStats): void {
-    if (this.#stats.has(group)) this.#stats.set(group, stats);
+    if (!this.#stats.has(group)) return;
+    const before = this.#stats.get(group)?.interested ?? 0;
+    this.#stats.set(group, stats);
+    if (before === 0 && stats.interested > 0) this.#splitSlots();
+  }
+
+  /** Tells every group of the peers that others may be told of. */
+  onRoster(peers: readonly PexPeer[]): void {
+    this.#roster = peers;
+    for (const group of this.#stats.keys()) this.#send(group, { type: 'roster', torrent: this.#torrent, peers });
   }
 
   onWritten(piece: PieceIndex): void {
     this.#news.push(piece);
   }
 
-  /** HAVEs go out in batches. */
+  /** HAVEs go out in batches; upload slots follow the interested peers. */
   onTick(now: number): void {
+    if (now >= this.#splitAt) {
+      this.#splitAt = now + this.#options.chokeRoundMs;
+      this.#splits++;
+      this.#splitSlots();
+    }
     if (this.#news.length === 0 || now < this.#newsAt) return;
-    this.#newsAt = now + this.#haveBatchMs;
+    this.#newsAt = now + this.#options.haveBatchMs;
     const pieces = this.#news;
     this.#news = [];
     for (const group of this.#stats.keys()) this.#send(group, { type: 'have', torrent: this.#torrent, pieces });
@@ -84,6 +112,20 @@ export class TorrentGroups {
   onRemoved(group: number): void {
     this.#leaving.delete(group);
     this.#stats.delete(group);
+    this.#slots.delete(group);
     if (this.#leaving.size === 0) this.#onLeft?.();
+  }
+
+  /** Tells each group its share of the upload slots, where that is not what it has. */
+  #splitSlots(): void {
+    const groups = this.all;
+    const demands = groups.map((group) => this.#stats.get(group) ?? { peers: 0, interested: 0 });
+    const shares = splitSlots(this.#options.uploadSlots, demands, this.#splits);
+    for (const [index, group] of groups.entries()) {
+      const slots = shares[index]!;
+      if (this.#slots.get(group) === slots) continue;
+      this.#slots.set(group, slots);
+      this.#send(group, { type: 'slots', torrent: this.#torrent, slots });
+    }
   }
 }

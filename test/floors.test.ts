@@ -71,7 +71,10 @@ const BELOW_DOWNLOAD = [
   /^src\/(storage|discovery)\//,
   ...CORE,
 ];
-const BELOW_CLI = [/^src\/(session|download|host|group-pool|rate-split|api|version)\.ts$/, ...BELOW_DOWNLOAD];
+const BELOW_CLI = [
+  /^src\/(session|download|host|group-pool|rate-split|api|descriptors|version)\.ts$/,
+  ...BELOW_DOWNLOAD,
+];
 
 /** Who is on which floor, and the files of this package that it may import. The first match counts. */
 const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[] }[] = [
@@ -85,6 +88,7 @@ const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[]
   { files: /^src\/group-pool\.ts$/, may: [/^src\/(version|piscina)\.ts$/, GROUND] },
   { files: /^src\/transfer\.ts$/, may: [/^src\/storage\//, ...CORE] },
   { files: /^src\/(peers|rate-split|torrent-groups|patience|deferred)\.ts$/, may: CORE },
+  { files: /^src\/descriptors\.ts$/, may: [GROUND] },
   { files: /^src\/host\.ts$/, may: BELOW_DOWNLOAD },
   { files: /^src\/api\.ts$/, may: [/^src\/discovery\//, ...CORE] },
   { files: /^src\/download\.ts$/, may: [/^src\/(api|host)\.ts$/, ...BELOW_DOWNLOAD] },

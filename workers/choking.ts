@@ -10,7 +10,9 @@ import type { PeerSession } from '../src/torrent/peer-session.js';
 const CHANGE_EVERY_MS = 20;
 
 export class Choking {
-  readonly #options: Pick<Options, 'uploadSlots' | 'chokeRoundMs'>;
+  /** Peers that may be unchoked: the group's share, as soon as main has told it. */
+  slots: number;
+  readonly #chokeRoundMs: number;
   readonly #choker: Choker;
   /** Payload of each peer at the last round, in the direction that counts. */
   #counted = new Map<number, number>();
@@ -20,7 +22,8 @@ export class Choking {
 
   /** @param random uniform in [0, 1) */
   constructor(options: Pick<Options, 'uploadSlots' | 'chokeRoundMs'>, random: () => number) {
-    this.#options = options;
+    this.slots = options.uploadSlots;
+    this.#chokeRoundMs = options.chokeRoundMs;
     this.#choker = new Choker(random);
   }
 
@@ -30,7 +33,7 @@ export class Choking {
     if (this.#hasChanged) return;
     this.#changeAt = now + CHANGE_EVERY_MS;
     const peers = sessions.map((session) => this.#describe(session, seeding));
-    this.#apply(sessions, this.#choker.onChange(peers, this.#options.uploadSlots, seeding, now));
+    this.#apply(sessions, this.#choker.onChange(peers, this.slots, seeding, now));
   }
 
   onTick(sessions: readonly PeerSession[], seeding: boolean, now: number): void {
@@ -38,10 +41,10 @@ export class Choking {
       if (this.#hasChanged) this.onChange(sessions, seeding, now);
       return;
     }
-    this.#roundAt = now + this.#options.chokeRoundMs;
+    this.#roundAt = now + this.#chokeRoundMs;
     const peers = sessions.map((session) => this.#describe(session, seeding));
     this.#counted = new Map(sessions.map((session) => [session.peer, bytesOf(session, seeding)]));
-    this.#apply(sessions, this.#choker.onRound(peers, this.#options.uploadSlots, seeding, now));
+    this.#apply(sessions, this.#choker.onRound(peers, this.slots, seeding, now));
   }
 
   #describe(session: PeerSession, seeding: boolean): ChokerPeer {

@@ -23,6 +23,8 @@ export class Connection implements PeerLink, EncryptionLink {
   readonly host: string;
   readonly port: number;
   readonly incoming: boolean;
+  /** ms */
+  readonly connectedAt: number;
   /** From the end of the handshake on. */
   session: PeerSession | undefined;
   /** The peer's, once it has come. */
@@ -36,6 +38,7 @@ export class Connection implements PeerLink, EncryptionLink {
   #encryption: Encryption | undefined;
   /** What is dialled for, or named by an incoming handshake. */
   #torrent: GroupTorrent | undefined;
+  #wasEncrypted = false;
   #closed = false;
   /** It has asked for so much that it is not read from. */
   #held = false;
@@ -62,6 +65,7 @@ export class Connection implements PeerLink, EncryptionLink {
     this.host = host;
     this.port = port;
     this.incoming = torrent === undefined;
+    this.connectedAt = now;
     this.#connected = this.incoming;
     const mode = context.encryption;
     this.#encrypted = mode === 'require' || (mode === 'prefer' && encrypted);
@@ -73,6 +77,11 @@ export class Connection implements PeerLink, EncryptionLink {
 
   get torrent(): GroupTorrent | undefined {
     return this.#torrent;
+  }
+
+  /** Whether encryption was agreed on, if only for the handshake. */
+  get encrypted(): boolean {
+    return this.#wasEncrypted;
   }
 
   get isClosed(): boolean {
@@ -119,6 +128,7 @@ export class Connection implements PeerLink, EncryptionLink {
 
   /** Our handshake went out with the offer when we dialled, and is due now when we accepted. */
   onAgreed(): void {
+    this.#wasEncrypted = true;
     if (this.incoming) this.#sendHandshake(this.#torrent!);
   }
 

@@ -1,14 +1,19 @@
-/** Peer exchange in one group (BEP 11): tells each peer of a torrent of the others that are connected here. */
+/** Peer exchange in one group (BEP 11): tells each peer of a torrent of the others, in whichever group they are connected. */
+import { addressKey } from '../src/protocol/address.js';
+import type { PexPeer } from '../src/protocol/extension.js';
 import type { Connection } from './connection.js';
 
-export function exchangePeers(connections: Iterable<Connection>, now: number): void {
-  const known = [...connections].flatMap((connection) => {
+/** @param roster the torrent's peers, as main told them */
+export function exchangePeers(connections: Iterable<Connection>, roster: readonly PexPeer[], now: number): void {
+  for (const connection of connections) {
     const { session, host, incoming } = connection;
-    const port = incoming ? session?.extensions?.theirs?.port : connection.port;
-    return session === undefined || port === undefined ? [] : [{ session, address: { host, port } }];
-  });
-  for (const { session } of known) {
-    const others = known.filter((peer) => peer.session !== session).map(({ address }) => address);
-    session.extensions?.exchange(others, now);
+    const extensions = session?.extensions;
+    if (extensions?.wantsPeers(now) !== true) continue;
+    const port = incoming ? extensions.theirs?.port : connection.port;
+    const itself = port === undefined ? undefined : addressKey({ host, port });
+    extensions.exchange(
+      roster.filter((peer) => addressKey(peer) !== itself),
+      now,
+    );
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { DisconnectReason, LeaseGrant, ToGroup, TorrentStats } from '../src/messages.js';
 import type { PeerAddress } from '../src/protocol/address.js';
-import type { OurHandshake } from '../src/protocol/extension.js';
+import type { OurHandshake, PexPeer } from '../src/protocol/extension.js';
 import { fastSet } from '../src/protocol/fast-set.js';
 import { BLOCK_LENGTH, encodeHaves } from '../src/protocol/wire.js';
 import { FileStore } from '../src/storage/files.js';
@@ -17,12 +17,10 @@ import { type GroupSection, SharedMemory } from '../src/torrent/shared-memory.js
 import { Choking } from './choking.js';
 import type { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
-import { exchangePeers } from './exchange.js';
 import { LeaseDesk } from './lease-desk.js';
+import { PeerSurvey } from './peer-survey.js';
 import { Uploader } from './upload.js';
 import { WantGauge } from './want-gauge.js';
-
-const EXCHANGE_EVERY_MS = 5_000;
 
 type MetainfoMessage = Extract<ToGroup, { type: 'metainfo' }>;
 
@@ -51,15 +49,16 @@ export class GroupTorrent implements SessionTorrent {
   /** Every connection, in handshake or established. */
   readonly #connections = new Set<Connection>();
   readonly #choking: Choking;
+  readonly #survey: PeerSurvey;
   #content: Content | undefined;
   #removed: DisconnectReason | undefined;
   #downloaded = 0;
   #uploaded = 0;
   #wasted = 0;
-  #reportedPeers = 0;
-  #exchangeAt = 0;
   /** Connections that gave or took a block since the last statistics. */
   readonly #working = new Set<number>();
+  /** Peers, and interested ones, that main has been told of. */
+  #reported = { peers: 0, interested: 0 };
 
   constructor(context: GroupContext, { torrent, infohash, peerId, port }: Extract<ToGroup, { type: 'addTorrent' }>) {
     this.#context = context;
@@ -68,6 +67,7 @@ export class GroupTorrent implements SessionTorrent {
     this.peerId = peerId;
     this.port = port;
     this.#choking = new Choking(context.options, context.random);
+    this.#survey = new PeerSurvey(torrent, context);
   }
 
   /** Whether connections can be established: the metainfo is known and the torrent not on its way out. */
@@ -139,8 +139,9 @@ export class GroupTorrent implements SessionTorrent {
   /** The handshake is done. */
   onConnected(connection: Connection): void {
     this.#connections.add(connection);
-    const { peer, host, port, incoming, peerId } = connection;
-    this.#context.post({ type: 'connected', torrent: this.key, peer, host, port, incoming, peerId: peerId! });
+    const { peer, host, port, incoming, encrypted } = connection;
+    const peerId = connection.peerId!;
+    this.#context.post({ type: 'connected', torrent: this.key, peer, host, port, incoming, encrypted, peerId });
   }
 
   onClosed(connection: Connection, reason: DisconnectReason): void {
@@ -193,6 +194,22 @@ export class GroupTorrent implements SessionTorrent {
       session.updateInterest();
       if (session.isUploadOnly) connection.close('both-seeds');
     }
+  }
+
+  /** Main has split the torrent's upload slots anew. */
+  onSlots(slots: number): void {
+    this.#choking.slots = slots;
+    if (this.isReady) this.#onChokeChange();
+  }
+
+  /** The peers of all groups, to be told of. */
+  onRoster(peers: readonly PexPeer[]): void {
+    this.#survey.onRoster(peers);
+  }
+
+  /** Whether main may drop a peer to make room for another. */
+  isInUse({ session }: Connection): boolean {
+    return session !== undefined && this.#survey.isInUse(session, this.needs.count === 0, this.#context.now());
   }
 
   onPeerPieces(session: PeerSession, before: Bitfield): void {
@@ -248,6 +265,10 @@ export class GroupTorrent implements SessionTorrent {
     this.#context.post({ type: 'listens', torrent: this.key, peer, port });
   }
 
+  onSeenAs({ peer }: PeerSession, host: string): void {
+    this.#context.post({ type: 'seenAs', torrent: this.key, peer, host });
+  }
+
   onBlock(lease: PieceBuffer, bytes: number): void {
     this.#downloaded += bytes;
     if (lease.isComplete) this.#ready.desk.hash(lease);
@@ -294,7 +315,7 @@ export class GroupTorrent implements SessionTorrent {
     for (const connection of [...this.#connections]) connection.onTick(now);
     if (!this.isReady) return;
     this.#ready.desk.giveBackIdle((lease) => this.#canProgress(lease), now);
-    this.#exchangePeers(now);
+    this.#survey.onTick(this.#connections, this.needs.count === 0, this.#ready.private, now);
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
     // Who waits for the rate limit is served with the tick.
@@ -305,10 +326,10 @@ export class GroupTorrent implements SessionTorrent {
 
   /** What happened since the last call; `undefined` when nothing did. */
   stats(): TorrentStats | undefined {
-    let peers = 0;
-    let active = 0;
+    let [peers, interested, active] = [0, 0, 0];
     for (const session of this.#sessions()) {
       peers++;
+      if (session.peerInterested && !session.isUploadOnly) interested++;
       if (session.downloads.recent > 0) {
         active++;
         this.#working.add(session.peer);
@@ -316,13 +337,15 @@ export class GroupTorrent implements SessionTorrent {
       session.downloads.recent = 0;
     }
     const [downloaded, uploaded, wasted] = [this.#downloaded, this.#uploaded, this.#wasted];
-    if (downloaded + uploaded + wasted === 0 && peers === this.#reportedPeers) return undefined;
-    this.#reportedPeers = peers;
+    const reported = this.#reported;
+    const isNews = peers !== reported.peers || interested !== reported.interested;
+    if (downloaded + uploaded + wasted === 0 && !isNews) return undefined;
+    this.#reported = { peers, interested };
     this.#content?.gauge.onReset(downloaded);
     this.#downloaded = this.#uploaded = this.#wasted = 0;
     const working = [...this.#working];
     this.#working.clear();
-    return { torrent: this.key, downloaded, uploaded, wasted, peers, active, working };
+    return { torrent: this.key, downloaded, uploaded, wasted, peers, interested, active, working };
   }
 
   /** Closes everything and gives every buffer back; `removed` follows the last one. */
@@ -359,12 +382,6 @@ export class GroupTorrent implements SessionTorrent {
         if (this.leases.missingBlocks > 0 && session.downloads.pipeline.snubbed === snubbed) session.fill(now);
       }
     }
-  }
-
-  #exchangePeers(now: number): void {
-    if (now < this.#exchangeAt || this.#ready.private) return;
-    this.#exchangeAt = now + EXCHANGE_EVERY_MS;
-    exchangePeers(this.#connections, now);
   }
 
   #canProgress(lease: PieceBuffer): boolean {

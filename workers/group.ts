@@ -21,6 +21,8 @@ import { Limit } from './limits.js';
 const SCRATCH_BYTES = 64 * 1024;
 
 const LOAD_EVERY_MS = 1_000;
+/** A handshake comes with the connection, or a round trip later; who is slower is let be while there is room. */
+const STRANGER_MS = 1_000;
 
 /** Runs until main says `stop` or closes the port. */
 export function runGroup(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }): Promise<void> {
@@ -117,6 +119,10 @@ class Group implements GroupContext {
         return this.#torrents.get(message.torrent)?.recall(message.lease);
       case 'have':
         return this.#torrents.get(message.torrent)?.onHave(message.pieces);
+      case 'slots':
+        return this.#torrents.get(message.torrent)?.onSlots(message.slots);
+      case 'roster':
+        return this.#torrents.get(message.torrent)?.onRoster(message.peers);
       case 'refuse':
         return this.#refuse(hex(message.infohash));
       case 'limits':
@@ -202,7 +208,8 @@ class Group implements GroupContext {
   /** Without `--bind` on `::`, which takes IPv4 as well (`ipv6Only` is off); on 0.0.0.0 where the system has no IPv6. */
   #listen(port: number, host = this.#bind ?? '::'): void {
     const server = createServer((socket) => this.#accept(socket));
-    server.maxConnections = this.options.maxPeers;
+    // A newcomer to a full session may take a place there: main decides that.
+    server.maxConnections = this.options.maxPeers + this.options.strangers;
     server.once('error', (error: NodeJS.ErrnoException) => {
       const noIpv6 = error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL';
       if (noIpv6 && this.#bind === undefined && host === '::' && !this.#stopped) return this.#listen(port, '0.0.0.0');
@@ -222,9 +229,21 @@ class Group implements GroupContext {
       socket.destroy();
       return;
     }
+    if (this.#strangers.size >= this.options.strangers && !this.#dismissStranger()) {
+      socket.destroy();
+      return;
+    }
     const connection = new Connection(this, undefined, remoteAddress, remotePort);
     this.#strangers.add(connection);
     connection.attach(socket);
+  }
+
+  /** Who says nothing must not keep the next ones out. @returns whether the one that came first has been here too long */
+  #dismissStranger(): boolean {
+    const [first] = this.#strangers;
+    if (first === undefined || this.now() - first.connectedAt < STRANGER_MS) return false;
+    first.close('full');
+    return true;
   }
 
   /** Connections that waited for a torrent may find it now. */
@@ -243,7 +262,10 @@ class Group implements GroupContext {
   #drop(peers: readonly number[], reason: DisconnectReason): void {
     const doomed = new Set(peers);
     for (const torrent of this.#torrents.values()) {
-      for (const connection of [...torrent.connections]) if (doomed.has(connection.peer)) connection.close(reason);
+      for (const connection of [...torrent.connections]) {
+        if (!doomed.has(connection.peer) || (reason === 'useless' && torrent.isInUse(connection))) continue;
+        connection.close(reason);
+      }
     }
   }
 

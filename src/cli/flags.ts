@@ -19,6 +19,9 @@ export interface NetworkFlags extends OutputFlags {
   readonly peer?: readonly HostPort[];
   readonly tracker?: readonly string[];
   readonly workers?: number;
+  /** Connections per torrent, and in all. */
+  readonly peers?: number;
+  readonly maxPeers?: number;
   readonly port?: number;
   readonly bind?: string;
   /** Bytes. */
@@ -66,6 +69,16 @@ export function addNetworkFlags(command: Command): Command {
         'prefer: encrypt when plaintext is refused; require: always; off: never (default: prefer)',
       ).choices(['prefer', 'require', 'off']),
     )
+    .option(
+      '--peers <n>',
+      'peers to connect to per torrent; as many may come in (default: 80)',
+      checked(parseCount('peersPerTorrent')),
+    )
+    .option(
+      '--max-peers <n>',
+      'peers in all (default: 2000, or 60% of the open-file limit)',
+      checked(parseCount('maxPeers')),
+    )
     .option('--workers <n>', 'worker threads (default: one per core)', checked(parseInteger(1, MAX_WORKERS)))
     .option('--memory <size>', 'cap of buffered payload (default: 256MiB)', checked(parseMemory));
 }
@@ -87,6 +100,7 @@ export function addPatienceFlags(command: Command): Command {
 /** The session that the flags ask for. */
 export function sessionSettings(flags: NetworkFlags): SessionSettings {
   const { workers, port, bind, encryption, maxDown, maxUp, upload, memory, peerTimeout, stallTimeout } = flags;
+  const { peers, maxPeers } = flags;
   return {
     ...(workers !== undefined && { workers }),
     ...(port !== undefined && { port }),
@@ -96,6 +110,8 @@ export function sessionSettings(flags: NetworkFlags): SessionSettings {
     ...(maxUp !== undefined && { maxUp: finite(maxUp) }),
     options: {
       ...(memory !== undefined && { memoryBytes: memory }),
+      ...(peers !== undefined && { peersPerTorrent: peers }),
+      ...(maxPeers !== undefined && { maxPeers }),
       ...(upload === false && { uploadSlots: 0 }),
       ...(peerTimeout !== undefined && { peerTimeoutMs: peerTimeout }),
       ...(stallTimeout !== undefined && { stallTimeoutMs: stallTimeout }),
@@ -149,6 +165,10 @@ function parseMemory(text: string): number {
 
 function parseTimeout(option: keyof Options): (text: string) => number {
   return (text) => inRange(option, parseDuration(text));
+}
+
+function parseCount(option: keyof Options): (text: string) => number {
+  return (text) => inRange(option, /^\d+$/.test(text) ? Number(text) : Number.NaN);
 }
 
 /** @throws RangeError naming the range */

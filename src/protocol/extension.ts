@@ -2,7 +2,7 @@
  * The extension protocol (BEP 10): the extended handshake and the bodies of the extended messages we speak. Pure. Each side
  * names the ids it wants to be sent: the peer's ids are for sending, ours for receiving, and 0 switches one off.
  */
-import { decodeCompact, encodeCompact, type Family, familyOf, ipBytes, type PeerAddress } from './address.js';
+import { decodeCompact, encodeCompact, type Family, familyOf, ipBytes, ipText, type PeerAddress } from './address.js';
 import {
   asBytes,
   asDict,
@@ -37,6 +37,8 @@ export interface ExtendedHandshake {
   readonly reqq: number | undefined;
   /** Port it listens on. */
   readonly port: number | undefined;
+  /** The address it sees us at. */
+  readonly yourIp: string | undefined;
   /** BEP 21: it wants nothing. */
   readonly uploadOnly: boolean;
 }
@@ -85,24 +87,38 @@ export function parseHandshake(body: Uint8Array): ExtendedHandshake {
     client: textOf(asBytes(dict.get('v'))),
     reqq: within(asInteger(dict.get('reqq')), 1, 1_000_000),
     port: within(asInteger(dict.get('p')), 1, 65_535),
+    yourIp: ipOf(asBytes(dict.get('yourip'))),
     uploadOnly: asInteger(dict.get('upload_only')) === 1,
   };
 }
 
+/** What is told of a peer beside its address (BEP 11); the bits between are of uTP and hole punching. */
+export const PEX_FLAGS = { encryption: 0x01, uploadOnly: 0x02, reachable: 0x10 } as const;
+
+export interface PexPeer extends PeerAddress {
+  /** Of `PEX_FLAGS`. */
+  readonly flags: number;
+}
+
 /** Peers met and lost since the last message (BEP 11). */
-export function encodePex(id: number, added: readonly PeerAddress[], dropped: readonly PeerAddress[]): Uint8Array {
+export function encodePex(id: number, added: readonly PexPeer[], dropped: readonly PeerAddress[]): Uint8Array {
   const of = (peers: readonly PeerAddress[], family: Family): Uint8Array =>
     encodeCompact(
       peers.filter(({ host }) => familyOf(host) === family),
       family,
     );
+  const flags = (family: Family): Uint8Array =>
+    Uint8Array.from(
+      added.filter(({ host }) => familyOf(host) === family),
+      ({ flags }) => flags,
+    );
   return encodeExtended(
     id,
     encode({
       added: of(added, 4),
-      'added.f': new Uint8Array(of(added, 4).length / 6),
+      'added.f': flags(4),
       added6: of(added, 6),
-      'added6.f': new Uint8Array(of(added, 6).length / 18),
+      'added6.f': flags(6),
       dropped: of(dropped, 4),
       dropped6: of(dropped, 6),
     }),
@@ -142,6 +158,9 @@ function dictOf(body: Uint8Array, what: string): BencodeDict {
 
 const within = (value: number | undefined, min: number, max: number): number | undefined =>
   value !== undefined && value >= min && value <= max ? value : undefined;
+
+const ipOf = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes?.length === 4 || bytes?.length === 16 ? ipText(bytes) : undefined;
 
 function textOf(bytes: Uint8Array | undefined): string | undefined {
   if (bytes === undefined) return undefined;

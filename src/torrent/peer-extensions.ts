@@ -10,6 +10,7 @@ import {
   encodePex,
   OUR_IDS,
   type OurHandshake,
+  type PexPeer,
   parseDontHave,
   parseHandshake,
   parsePex,
@@ -61,8 +62,13 @@ export class PeerExtensions {
     }
   }
 
+  /** Whether the peer wants to know whom else we are connected to, and it is time to tell. */
+  wantsPeers(now: number): boolean {
+    return this.#ours.pex && this.#theirs?.ids.ut_pex !== undefined && this.#pex.isDue(now);
+  }
+
   /** Tells the peer whom else we are connected to, when it is time and it wants to know. */
-  exchange(connected: readonly PeerAddress[], now: number): void {
+  exchange(connected: readonly PexPeer[], now: number): void {
     const id = this.#theirs?.ids.ut_pex;
     if (!this.#ours.pex || id === undefined) return;
     const news = this.#pex.news(connected, now);

@@ -53,6 +53,10 @@ const MAX_BACKOFF_MS = 3_600_000;
 const MAX_BANNED = 10_000;
 /** Connections that have gone, of which is remembered whose they were: pieces they gave blocks of may fail later. */
 const MAX_DEPARTED = 4_000;
+/** Addresses that are compared for one dial. */
+const MOST_COMPARED = 200;
+/** Of an address whose priority is not known: neither good nor bad. */
+const MIDDLE_RANK = 2 ** 31;
 
 export class PeerList {
   readonly #ownId: Uint8Array;
@@ -152,16 +156,41 @@ export class PeerList {
     return added;
   }
 
-  /** The next address for a group to dial, marked as dialling; `undefined` when none is due. */
-  dial(group: number, now: number): PeerAddress | undefined {
+  /** Addresses that could be dialled, now or later. */
+  get waiting(): number {
+    return this.#idle;
+  }
+
+  /** Whether an address is due to be dialled. */
+  hasDue(now: number): boolean {
+    return this.#nextDue(now, undefined) !== undefined;
+  }
+
+  /**
+   * The next address for a group to dial, marked as dialling; `undefined` when none is due.
+   * @param rank of equals the one it is highest for comes first, else the one heard of first
+   */
+  dial(group: number, now: number, rank?: (address: PeerAddress) => number | undefined): PeerAddress | undefined {
+    const entry = this.#nextDue(now, rank);
+    if (entry === undefined) return undefined;
+    entry.group = group;
+    this.#move(entry, 'dialling');
+    return entry.address;
+  }
+
+  #nextDue(now: number, rank: ((address: PeerAddress) => number | undefined) | undefined): Entry | undefined {
     if (this.#idle === 0) return undefined;
+    let best: Entry | undefined;
+    let [highest, compared] = [0, 0];
     for (const entry of this.#entries.values()) {
       if (entry.state !== 'idle' || entry.dialAt > now) continue;
-      entry.group = group;
-      this.#move(entry, 'dialling');
-      return entry.address;
+      if (best !== undefined && entry.failures !== best.failures) continue;
+      if (rank === undefined) return entry;
+      const priority = rank(entry.address) ?? MIDDLE_RANK;
+      if (best === undefined || priority > highest) [best, highest] = [entry, priority];
+      if (++compared === MOST_COMPARED) break;
     }
-    return undefined;
+    return best;
   }
 
   /** Whether an address is to be dialled encrypted. */
@@ -267,7 +296,8 @@ export class PeerList {
     if (connection.incoming) this.#incoming--;
     // The other end knows the rule, too, and may be quicker to close.
     const isDuplicate = this.#doomed.delete(connection) || reason === 'duplicate';
-    this.#freeTwins(connection, now);
+    // Who had to go for others is not called back before them.
+    this.#freeTwins(connection, reason === 'useless' ? now + this.#reconnectMs : now);
     const entry = this.#entries.get(addressKey(connection.address));
     if (entry?.state !== 'connected' || connection.incoming) return;
     this.#retire(entry, isDuplicate ? 'duplicate' : reason, useful, now);

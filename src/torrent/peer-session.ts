@@ -62,6 +62,8 @@ export interface SessionTorrent extends DownloadTorrent {
   onDiscovered(peers: readonly PeerAddress[]): void;
   /** The peer has named the port it listens on (BEP 10). */
   onListenPort(session: PeerSession, port: number): void;
+  /** The peer has told the address it sees us at (BEP 10). */
+  onSeenAs(session: PeerSession, host: string): void;
 }
 
 /** Allowed fast pieces remembered; BEP 6 suggests 10. */
@@ -93,6 +95,7 @@ export class PeerSession implements WireSink {
   #allowedFast: Bitfield | undefined;
   /** One port is believed: a peer that names thousands wants our address book. */
   #hasNamedPort = false;
+  #hasNamedUs = false;
   #now: number;
   /** Times it was a seed and lost a piece. */
   #lapses = 0;
@@ -281,8 +284,12 @@ export class PeerSession implements WireSink {
     this.extensions?.onExtended(id, body, this.#now);
   }
 
-  #onExtendedHandshake({ reqq, port }: ExtendedHandshake): void {
+  #onExtendedHandshake({ reqq, port, yourIp }: ExtendedHandshake): void {
     if (reqq !== undefined) this.downloads.pipeline.onReqq(reqq);
+    if (yourIp !== undefined && !this.#hasNamedUs) {
+      this.#hasNamedUs = true;
+      this.#torrent.onSeenAs(this, yourIp);
+    }
     if (port === undefined || this.#hasNamedPort) return;
     this.#hasNamedPort = true;
     this.#torrent.onListenPort(this, port);

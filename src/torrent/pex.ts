@@ -3,6 +3,7 @@
  * dropped per message, a message at most every 65 s: anacrolix closes under 45 s, webtorrent under 60 s.
  */
 import { addressKey, type PeerAddress } from '../protocol/address.js';
+import type { PexPeer } from '../protocol/extension.js';
 
 const SEND_EVERY_MS = 65_000;
 const MOST = 50;
@@ -15,12 +16,17 @@ export class Pex {
   #sendAt = 0;
   #listenAt = Number.NEGATIVE_INFINITY;
 
+  /** Whether it is time to tell the peer anything. */
+  isDue(now: number): boolean {
+    return now >= this.#sendAt;
+  }
+
   /**
    * What to tell the peer now; `undefined` when it is too early or nothing has changed.
    * @param connected the peers we are connected to, without this one
    */
-  news(connected: readonly PeerAddress[], now: number): { added: PeerAddress[]; dropped: PeerAddress[] } | undefined {
-    if (now < this.#sendAt) return undefined;
+  news(connected: readonly PexPeer[], now: number): { added: PexPeer[]; dropped: PeerAddress[] } | undefined {
+    if (!this.isDue(now)) return undefined;
     const present = new Set(connected.map(addressKey));
     const added = connected.filter((peer) => !this.#told.has(addressKey(peer))).slice(0, MOST);
     const dropped = [...this.#told].filter(([key]) => !present.has(key)).slice(0, MOST);

@@ -3,7 +3,6 @@
  * Pure. The buffer may be transferred away afterwards; nothing here keeps a view on it beyond `bytes`.
  */
 import type { LeaseGrant } from '../messages.js';
-import { BLOCK_LENGTH } from '../protocol/wire.js';
 import type { Geometry, PieceIndex } from './geometry.js';
 
 const Block = { missing: 0, requested: 1, present: 2 } as const;
@@ -73,10 +72,6 @@ export class PieceBuffer {
 
   get isComplete(): boolean {
     return this.#present === this.blockCount;
-  }
-
-  get isEmpty(): boolean {
-    return this.#present === 0;
   }
 
   /** Whether a peer may be asked for blocks, and its answers taken. */
@@ -163,11 +158,6 @@ export class PieceBuffer {
   /** Copies bytes that arrived for `begin`; the caller has checked that they lie inside the block. */
   write(begin: number, source: Uint8Array, start: number, end: number): void {
     this.bytes.set(start === 0 && end === source.length ? source : source.subarray(start, end), begin);
-  }
-
-  /** Length of a block in bytes; the last may be short. */
-  blockLength(block: number): number {
-    return Math.min(BLOCK_LENGTH, this.bytes.length - block * BLOCK_LENGTH);
   }
 
   /** The peer that gave each block that is present, by connection number; 0 for those that came with the lease. */

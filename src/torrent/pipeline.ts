@@ -46,11 +46,6 @@ export class Pipeline {
     return this.#snubbed ? 1 : this.#window;
   }
 
-  /** Measured rate in bytes per second, 0 before the first round. */
-  get bytesPerSecond(): number {
-    return this.#rate * 1000;
-  }
-
   get snubbed(): boolean {
     return this.#snubbed;
   }

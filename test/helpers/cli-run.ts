@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Written to stdin, which is empty otherwise. */
   readonly stdin?: Uint8Array | string;
+  /** Most files the process may have open; as many as this one when absent. Not on Windows. */
+  readonly fileLimit?: number;
 }
 
 export interface Ended {
@@ -25,11 +27,18 @@ export interface Running {
   readonly ended: Promise<Ended>;
   /** Resolves as soon as stderr holds the text; rejects when the process ends before. */
   said(text: string): Promise<void>;
+  /** What stderr holds. */
+  text(): string;
 }
 
 /** Starts `spate`; whatever is left of it is killed when the test ends. */
 export function startSpate(args: readonly string[], options: RunOptions = {}): Running {
-  const child = spawn(process.execPath, [CLI, ...args], {
+  const command = [process.execPath, CLI, ...args];
+  const [file, ...rest] =
+    options.fileLimit === undefined
+      ? command
+      : ['sh', '-c', `ulimit -n ${options.fileLimit}; exec "$@"`, 'sh', ...command];
+  const child = spawn(file!, rest, {
     cwd: options.cwd,
     env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, ...options.env },
     stdio: 'pipe',
@@ -60,7 +69,7 @@ export function startSpate(args: readonly string[], options: RunOptions = {}): R
       look();
       ended.then(() => reject(new Error(`expected "${wanted}" on stderr, got "${text.stderr}"`)), reject);
     });
-  return { child, ended, said };
+  return { child, ended, said, text: () => text.stderr };
 }
 
 /** Runs `spate` to its end. */

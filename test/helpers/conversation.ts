@@ -11,6 +11,11 @@ import { PieceBuffer } from '../../src/torrent/piece-buffer.js';
 
 const BLOCK = 16_384;
 
+/** Whether nothing of a lease is there yet. */
+export function isEmpty(lease: PieceBuffer): boolean {
+  return Array.from({ length: lease.blockCount }, (_, block) => lease.lacks(block)).every((lacks) => lacks);
+}
+
 const u32 = (value: number): string => value.toString(16).padStart(8, '0');
 
 // Messages in hexadecimal.
@@ -100,6 +105,10 @@ export class FakeTorrent implements SessionTorrent {
 
   onListenPort(session: PeerSession, port: number): void {
     this.events.push(`peer ${session.peer}: listens on ${port}`);
+  }
+
+  onSeenAs(session: PeerSession, host: string): void {
+    this.events.push(`peer ${session.peer}: sees us at ${host}`);
   }
 
   onPeerLostPiece(piece: PieceIndex): void {

@@ -55,6 +55,7 @@ export class GroupHarness {
       root = '/nonexistent',
       have = Buffer.alloc(Math.ceil(torrent.pieceCount / 8)),
       peerId = OUR_ID as Uint8Array,
+      isPrivate = false,
     } = {},
   ): SharedMemory {
     const memory = SharedMemory.create(torrent.hashes, 1);
@@ -64,7 +65,7 @@ export class GroupHarness {
       torrent: key,
       geometry: { length: torrent.payload.length, pieceLength: torrent.pieceLength },
       shared: memory.buffer,
-      private: false,
+      private: isPrivate,
       metadataSize: 0,
       root,
       files: [{ path: [torrent.name], length: torrent.payload.length, offset: 0, pad: false }],

@@ -226,8 +226,8 @@ describe('peer exchange', () => {
       const seed = await passiveLibtorrent.seed({ lab, torrent, folder: small.root });
       const leecher = await startLibtorrent({ lab, torrent, folder: out });
       const peers = ['--peer', seed!, '--peer', leecher.address];
-      // One group, since a group tells only of its own peers.
-      const bounds = ['--workers', '1', '--no-upload', '--max-down', '64KiB'];
+      // The two are in a group each.
+      const bounds = ['--workers', '2', '--no-upload', '--max-down', '64KiB'];
       const middle = await spateGetAndSeed({ lab, torrent, folder: middleOut }, ...peers, ...bounds);
 
       await leecher.seeds();

@@ -50,6 +50,8 @@ const TO_GROUP = {
   recall: [{ type: 'recall', torrent: 1, lease: 2 }, []],
   share: [{ type: 'share', torrent: 1, lease: 2, buffer }, [buffer]],
   have: [{ type: 'have', torrent: 1, pieces: [piece] }, []],
+  slots: [{ type: 'slots', torrent: 1, slots: 3 }, []],
+  roster: [{ type: 'roster', torrent: 1, peers: [{ host: '192.0.2.1', port: 1, flags: 0x10 }] }, []],
   refuse: [{ type: 'refuse', infohash }, []],
   limits: [{ type: 'limits', down: 1, up: 2 }, []],
   stop: [{ type: 'stop' }, []],
@@ -78,6 +80,8 @@ const FROM_GROUP = {
   disconnected: [{ type: 'disconnected', torrent: 1, peer: 4, reason: 'closed', downloaded: 1, uploaded: 2 }, []],
   discovered: [{ type: 'discovered', torrent: 1, peers: [{ host: '192.0.2.1', port: 1 }] }, []],
   listens: [{ type: 'listens', torrent: 1, peer: 4, port: 6881 }, []],
+  seenAs: [{ type: 'seenAs', torrent: 1, peer: 4, host: '192.0.2.9' }, []],
+  survey: [{ type: 'survey', torrent: 1, useless: [1], quiet: [2], seeds: [3] }, []],
   incoming: [{ type: 'incoming', infohash }, []],
   removed: [{ type: 'removed', torrent: 1 }, []],
   readFailed: [{ type: 'readFailed', torrent: 1, message: 'gone' }, []],
@@ -85,7 +89,9 @@ const FROM_GROUP = {
   stats: [
     {
       type: 'stats',
-      torrents: [{ torrent: 1, downloaded: 1, uploaded: 2, wasted: 3, peers: 4, active: 5, working: [4] }],
+      torrents: [
+        { torrent: 1, downloaded: 1, uploaded: 2, wasted: 3, peers: 4, interested: 2, active: 5, working: [4] },
+      ],
     },
     [],
   ],

@@ -1,100 +1,235 @@
-// The swarm side of main, with what it sends caught: bans by address, and who loses a claim to a peer id.
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { ToGroup } from '../../src/messages.js';
-import { resolveOptions } from '../../src/options.js';
+import { type Options, resolveOptions } from '../../src/options.js';
 import { Peers } from '../../src/peers.js';
+import { peerPriority } from '../../src/protocol/peer-priority.js';
+import { ExternalAddress } from '../../src/torrent/external-address.js';
 
+const US = { host: '203.0.113.5', port: 6881 };
 const idOf = (name: string): Uint8Array => new TextEncoder().encode(name.padEnd(20, '-'));
+const at = (n: number) => ({ host: `198.51.100.${n}`, port: 1_000 + n });
+const rankOf = (n: number): number => peerPriority(US, at(n))!;
+/** Of some peers those of the highest priority first. */
+const ranked = (...numbers: number[]): number[] => numbers.sort((a, b) => rankOf(b) - rankOf(a));
 
+/** Main's peers of one torrent, and short ways to say what happens to them. */
 class World {
-  readonly drops: [number, readonly number[], string][] = [];
-  readonly connects: string[] = [];
-  readonly warnings: string[] = [];
-  readonly happened: string[] = [];
+  readonly sent: { group: number; message: ToGroup }[] = [];
   readonly peers: Peers;
-  #count = 0;
+  excess = -1_000;
+  now = 1_000_000;
 
-  constructor() {
+  constructor(options: Partial<Options> = {}, external = new ExternalAddress(US.host)) {
     this.peers = new Peers(
       {
-        torrent: 1,
-        ownId: idOf('m'),
+        torrent: 7,
+        ownId: idOf('us'),
+        options: resolveOptions({ peersPerTorrent: 3, ...options }),
         encryption: 'off',
         families: [4, 6],
-        options: resolveOptions({ silentMs: 1_000 }),
-        send: (group, message: ToGroup) => {
-          if (message.type === 'drop') this.drops.push([group, message.peers, message.reason]);
-          if (message.type === 'connect') this.connects.push(message.host);
-        },
+        port: US.port,
+        external,
+        excess: () => this.excess,
+        send: (group, message) => this.sent.push({ group, message }),
       },
-      {
-        onCanDial: () => {},
-        onPeer: (what, { host }) => this.happened.push(`${host} ${what}`),
-        onWarning: (message) => this.warnings.push(message),
-      },
+      { onCanDial: () => {}, onPeer: () => {}, onWarning: () => {} },
     );
   }
 
-  /** @returns its number */
-  accept(host: string, { group = 0, name = `p${this.#count}`, now = 0 } = {}): number {
-    const peer = ++this.#count;
-    const address = { host, port: 40_000 + peer };
-    const peerId = idOf(name);
-    this.peers.onConnected(group, { type: 'connected', torrent: 1, peer, ...address, peerId, incoming: true }, now);
-    return peer;
+  /** Dials what may be dialled. @returns whom */
+  dial(allowance = 100): number[] {
+    this.peers.dial([0], allowance, this.now);
+    return this.sent.splice(0).flatMap(({ message }) => (message.type === 'connect' ? [message.port - 1_000] : []));
+  }
+
+  /** A peer is connected, as number `n` of a group. */
+  connect(n: number, incoming = false, group = 0): void {
+    const connected = { type: 'connected', torrent: 7, peer: n, ...at(n), peerId: idOf(`peer ${n}`) } as const;
+    this.peers.onConnected(group, { ...connected, incoming }, this.now);
+  }
+
+  /** A peer has gone, as it was told to. */
+  leave(n: number, group = 0): void {
+    const gone = { type: 'disconnected', torrent: 7, peer: n, reason: 'useless' } as const;
+    this.peers.onDisconnected(group, { ...gone, downloaded: 5, uploaded: 5 }, this.now);
+  }
+
+  survey(useless: number[], quiet: number[] = [], group = 0): void {
+    this.peers.onSurvey(group, { type: 'survey', torrent: 7, useless, quiet, seeds: [] });
+  }
+
+  /** Who has been told to go since the last call, and why. */
+  dropped(): [number, string][] {
+    return this.sent
+      .splice(0)
+      .flatMap(({ message }) =>
+        message.type === 'drop' ? [[message.peers[0]!, message.reason] as [number, string]] : [],
+      );
   }
 }
 
-describe('a host that sent bad data', () => {
-  it('loses all its connections, in whatever group, and is told of once', () => {
+describe('with more addresses than room', () => {
+  it('those of the highest canonical priority are dialled first', () => {
     const world = new World();
-    const [a, b] = [world.accept('192.0.2.1'), world.accept('192.0.2.1', { group: 1 })];
-    world.accept('192.0.2.2');
-    world.peers.ban('192.0.2.1');
-    world.peers.ban('192.0.2.1');
-    expect(world.drops).toEqual([
-      [0, [a], 'banned'],
-      [1, [b], 'banned'],
-    ]);
-    expect(world.warnings).toEqual(['peer 192.0.2.1 is banned: it sent bad data']);
+    world.peers.add([1, 2, 3, 4, 5, 6, 7, 8].map(at), world.now);
+    expect(world.dial()).toEqual(ranked(1, 2, 3, 4, 5, 6, 7, 8).slice(0, 3));
   });
 
-  it('is neither accepted nor dialled again, at any port and in any spelling, as long as the download lasts', () => {
-    const world = new World();
-    world.peers.add([{ host: '192.0.2.1', port: 1 }], 0);
-    world.peers.ban('192.0.2.1');
-    world.peers.add([{ host: '192.0.2.1', port: 2 }], 0);
-    world.peers.dial([0], 10, 1e9);
-    expect(world.connects).toEqual([]);
-    const refused = [world.accept('192.0.2.1'), world.accept('::ffff:192.0.2.1', { now: 1e9 })];
-    expect(world.drops).toEqual(refused.map((peer) => [0, [peer], 'banned']));
-    expect([world.happened, world.peers.connected]).toEqual([[], 0]);
+  it('those heard of first are dialled first as long as our address is unknown', () => {
+    const world = new World({}, new ExternalAddress());
+    world.peers.add([1, 2, 3, 4, 5, 6, 7, 8].map(at), world.now);
+    expect(world.dial(1)).toEqual([1]);
+    for (const n of [8, 1]) {
+      world.connect(n);
+      world.peers.onSeenAs(0, n, US.host);
+    }
+    world.peers.onSeenAs(0, 99, '203.0.113.66');
+    expect(world.dial(1)).toEqual(ranked(2, 3, 4, 5, 6, 7, 8).slice(0, 1));
   });
 
-  it('is known by its connection after that has gone', () => {
-    const world = new World();
-    const peer = world.accept('192.0.2.1');
-    const gone = { type: 'disconnected', torrent: 1, reason: 'closed', downloaded: 0, uploaded: 0 } as const;
-    world.peers.onDisconnected(0, { ...gone, peer }, 0);
-    expect([world.peers.hostOf(0, peer), world.peers.hostOf(1, peer)]).toEqual(['192.0.2.1', undefined]);
+  it('with room for all, they are dialled as they were heard of', () => {
+    const world = new World({ peersPerTorrent: 8 });
+    world.peers.add([5, 1, 3].map(at), world.now);
+    expect(world.dial()).toEqual([5, 1, 3]);
   });
 });
 
-describe('two that claim one peer id', () => {
-  it('count as one: who has worked of late stays, and the other was never there', () => {
-    const world = new World();
-    const owner = world.accept('192.0.2.1', { name: 'z' });
-    world.peers.onWorking(0, [owner], 900);
-    const thief = world.accept('192.0.2.2', { name: 'z', group: 1, now: 1_500 });
-    expect(world.drops).toEqual([[1, [thief], 'duplicate']]);
-    expect(world.happened).toEqual(['192.0.2.1 connected']);
+describe('in a full torrent', () => {
+  let world: World;
+  beforeEach(() => {
+    world = new World({ turnoverPerMinute: 2 });
+    world.peers.add([1, 2, 3].map(at), world.now);
+    for (const n of world.dial()) world.connect(n);
   });
 
-  it('change places when the first one is silent', () => {
-    const world = new World();
-    const thief = world.accept('192.0.2.1', { name: 'z' });
-    world.accept('192.0.2.2', { name: 'z', group: 1, now: 1_000 });
-    expect(world.drops).toEqual([[0, [thief], 'duplicate']]);
-    expect(world.happened).toEqual(['192.0.2.1 connected', '192.0.2.2 connected']);
+  it('a useless peer makes room for addresses that wait, and is dialled again after them', () => {
+    world.survey([2]);
+    expect([world.peers.makeRoom(false, world.now), world.dropped()]).toEqual([false, []]);
+    world.peers.add([at(4)], world.now);
+    expect([world.peers.makeRoom(false, world.now), world.dropped()]).toEqual([true, [[2, 'useless']]]);
+    // It has not gone yet.
+    expect([world.peers.makeRoom(false, world.now), world.dropped(), world.dial()]).toEqual([false, [], []]);
+    world.leave(2);
+    world.now += 3_600_000;
+    expect(world.dial()).toEqual([4]);
+  });
+
+  it('peers in use and quiet ones stay, whoever waits', () => {
+    world.peers.add([at(4)], world.now);
+    world.survey([], [1, 2, 3]);
+    expect([world.peers.makeRoom(false, world.now), world.dropped()]).toEqual([false, []]);
+  });
+
+  it('useless peers that came in keep no place that could be dialled for', () => {
+    world.connect(9, true);
+    world.survey([9]);
+    world.peers.add([at(4)], world.now);
+    expect([world.peers.makeRoom(false, world.now), world.dropped()]).toEqual([false, []]);
+    // In a full session they do.
+    expect([world.peers.makeRoom(true, world.now), world.dropped()]).toEqual([true, [[9, 'useless']]]);
+    expect([world.peers.makeRoom(true, world.now), world.dropped()]).toEqual([true, []]);
+  });
+
+  it('a few a minute go, and no more', () => {
+    world.peers.add([4, 5, 6].map(at), world.now);
+    world.survey([1, 2, 3]);
+    const gone = [];
+    for (let i = 0; i < 60; i++, world.now += 1_000) {
+      world.peers.makeRoom(false, world.now);
+      for (const [n] of world.dropped()) {
+        gone.push(n);
+        world.leave(n);
+        for (const next of world.dial()) world.connect(next);
+      }
+    }
+    expect(gone).toHaveLength(2);
+  });
+
+  it('with room to dial nobody goes', () => {
+    world.leave(3);
+    world.peers.add([at(4)], world.now);
+    world.survey([1]);
+    expect([world.peers.makeRoom(false, world.now), world.dropped()]).toEqual([false, []]);
+  });
+});
+
+describe('at a crowded door', () => {
+  let world: World;
+  beforeEach(() => {
+    world = new World({ turnoverPerMinute: 10 });
+    for (const n of [11, 12, 13]) world.connect(n, true);
+    expect(world.dropped()).toEqual([]);
+  });
+
+  it('a newcomer is turned away while all are of use', () => {
+    world.connect(14, true);
+    expect(world.dropped()).toEqual([[14, 'full']]);
+  });
+
+  it('a useless peer that came in makes room for it; a dialled one would not', () => {
+    world.peers.add([at(1)], world.now);
+    for (const n of world.dial()) world.connect(n);
+    world.survey([1]);
+    world.connect(14, true);
+    expect(world.dropped()).toEqual([[14, 'full']]);
+    world.leave(14);
+    world.survey([1, 12]);
+    world.connect(15, true);
+    expect(world.dropped()).toEqual([[12, 'useless']]);
+    world.leave(12);
+    world.connect(16, true);
+    expect(world.dropped()).toEqual([[16, 'full']]);
+  });
+
+  it('a quiet peer makes room for one of higher canonical priority alone', () => {
+    const [best, middle, worst] = ranked(17, 20, 21) as [number, number, number];
+    world = new World({ peersPerTorrent: 1 });
+    world.connect(middle, true);
+    world.survey([], [middle]);
+    world.connect(worst, true);
+    expect(world.dropped()).toEqual([[worst, 'full']]);
+    world.leave(worst);
+    world.connect(best, true);
+    expect(world.dropped()).toEqual([[middle, 'useless']]);
+  });
+
+  it('is not let in when the session is full, unless somebody of any kind makes room', () => {
+    world = new World({ peersPerTorrent: 80 });
+    world.peers.add([at(1)], world.now);
+    for (const n of world.dial()) world.connect(n);
+    world.excess = 1;
+    world.connect(14, true);
+    expect(world.dropped()).toEqual([[14, 'full']]);
+    world.leave(14);
+    world.survey([1]);
+    world.connect(15, true);
+    expect(world.dropped()).toEqual([[1, 'useless']]);
+  });
+});
+
+describe('the peers that others are told of', () => {
+  it('are those of all groups, until they leave or their group dies', () => {
+    const world = new World({ surveyMs: 10 });
+    world.connect(1, false, 0);
+    world.connect(2, true, 1);
+    world.peers.onListens(1, 2, 51_413);
+    world.peers.onSurvey(0, { type: 'survey', torrent: 7, useless: [], quiet: [], seeds: [1] });
+    expect(world.peers.rosterNews(world.now)).toEqual([
+      { ...at(1), flags: 0x12 },
+      { host: at(2).host, port: 51_413, flags: 0 },
+    ]);
+    world.leave(1);
+    expect(world.peers.rosterNews(world.now + 10)).toHaveLength(1);
+    world.peers.onGroupDeath(1, world.now);
+    expect(world.peers.rosterNews(world.now + 20)).toEqual([]);
+  });
+
+  it('are not those that were turned away', () => {
+    const world = new World({ peersPerTorrent: 1, surveyMs: 10 });
+    for (const n of [1, 2]) world.connect(n, true);
+    expect(world.dropped()).toEqual([[2, 'full']]);
+    world.leave(2);
+    for (const n of [1, 2]) world.peers.onListens(0, n, 6_000 + n);
+    expect(world.peers.rosterNews(world.now)?.map(({ port }) => port)).toEqual([6_001]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ToGroup } from '../../src/messages.js';
+import type { ToGroup, TorrentStats } from '../../src/messages.js';
 import type { PieceIndex } from '../../src/torrent/geometry.js';
 import { TorrentGroups } from '../../src/torrent-groups.js';
 
@@ -17,11 +17,24 @@ const METAINFO = {
 
 function start(...groups: number[]) {
   const sent: [number, ToGroup][] = [];
-  const all = new TorrentGroups(7, 100, (group, message) => sent.push([group, message]));
+  const options = { haveBatchMs: 100, uploadSlots: 8, chokeRoundMs: 10_000 };
+  const all = new TorrentGroups(7, options, (group, message) => sent.push([group, message]));
   for (const group of groups) all.add(group, TORRENT, METAINFO);
   const types = () => sent.splice(0).map(([group, { type }]) => `${group} ${type}`);
   return { all, sent, types };
 }
+
+const NO_STATS: TorrentStats = {
+  torrent: 7,
+  downloaded: 0,
+  uploaded: 0,
+  wasted: 0,
+  peers: 0,
+  interested: 0,
+  working: [],
+  active: 0,
+};
+const statsOf = (stats: Partial<TorrentStats>): TorrentStats => ({ ...NO_STATS, ...stats });
 
 const piece = (index: number): PieceIndex => index as PieceIndex;
 
@@ -29,7 +42,12 @@ describe('TorrentGroups', () => {
   it('tells a group of the torrent once', () => {
     const { all, types } = start(0, 2);
     all.add(2, TORRENT, METAINFO);
-    expect(types()).toEqual(['0 addTorrent', '0 metainfo', '2 addTorrent', '2 metainfo']);
+    expect(types().filter((type) => !type.endsWith('slots'))).toEqual([
+      '0 addTorrent',
+      '0 metainfo',
+      '2 addTorrent',
+      '2 metainfo',
+    ]);
     expect(all.all).toEqual([0, 2]);
   });
 
@@ -71,13 +89,85 @@ describe('TorrentGroups', () => {
 
   it('sums the active peers of the groups that are there', () => {
     const { all } = start(0, 1);
-    const none = { torrent: 7, downloaded: 0, uploaded: 0, wasted: 0, working: [] };
-    const stats = (active: number) => ({ ...none, peers: active, active });
+    const stats = (active: number) => statsOf({ peers: active, active });
     all.onStats(0, stats(2));
     all.onStats(1, stats(3));
     all.onStats(5, stats(100));
     expect(all.activePeers).toBe(5);
     all.onRemoved(0);
     expect(all.activePeers).toBe(3);
+  });
+
+  it('tells a group that joins later of the peers, and all of them when they change', () => {
+    const { all, sent } = start(0);
+    const peers = [{ host: '192.0.2.1', port: 1, flags: 0x10 }];
+    all.onRoster(peers);
+    all.add(1, TORRENT, METAINFO);
+    const rosters = sent.filter(([, { type }]) => type === 'roster');
+    expect(rosters).toEqual([0, 1].map((group) => [group, { type: 'roster', torrent: 7, peers }]));
+  });
+});
+
+describe('upload slots', () => {
+  const slots = (sent: [number, ToGroup][]) =>
+    sent.splice(0).flatMap(([group, message]) => (message.type === 'slots' ? [[group, message.slots]] : []));
+
+  it('are split over the groups, and told where they changed', () => {
+    const { all, sent } = start(0, 1);
+    expect(slots(sent)).toEqual([
+      [0, 8],
+      [0, 4],
+      [1, 4],
+    ]);
+    all.onTick(0);
+    all.onTick(9_999);
+    expect(slots(sent)).toEqual([]);
+  });
+
+  it('go at once to a group that has its first interested peer, and follow the others every round', () => {
+    const { all, sent } = start(0, 1);
+    all.onTick(0);
+    slots(sent);
+    all.onStats(1, statsOf({ peers: 20, interested: 20 }));
+    expect(slots(sent)).toEqual([
+      [0, 0],
+      [1, 8],
+    ]);
+    all.onStats(0, statsOf({ peers: 1, interested: 1 }));
+    expect(slots(sent)).toEqual([
+      [0, 1],
+      [1, 7],
+    ]);
+    all.onStats(0, statsOf({ peers: 20, interested: 20 }));
+    all.onTick(9_999);
+    expect(slots(sent)).toEqual([]);
+    all.onTick(10_000);
+    expect(slots(sent)).toEqual([
+      [0, 4],
+      [1, 4],
+    ]);
+  });
+
+  it('go round where there are fewer than groups that want one', () => {
+    const groups = Array.from({ length: 9 }, (_, group) => group);
+    const { all, sent } = start(...groups);
+    for (const group of groups) all.onStats(group, statsOf({ peers: 1, interested: 1 }));
+    const without = new Set<number>();
+    const has = new Map<number, number>();
+    for (let round = 0; round < 9; round++) {
+      all.onTick(round * 10_000);
+      for (const [group, count] of slots(sent) as [number, number][]) has.set(group, count);
+      expect([...has.values()].reduce((sum, count) => sum + count)).toBe(8);
+      for (const group of groups) if (has.get(group) === 0) without.add(group);
+    }
+    expect(without.size).toBe(9);
+  });
+
+  it('are told anew to a group that died', () => {
+    const { all, sent } = start(0, 1);
+    slots(sent);
+    all.onRemoved(1);
+    all.add(1, TORRENT, METAINFO);
+    expect(slots(sent)).toEqual([[1, 4]]);
   });
 });

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Options, resolveOptions } from '../../src/options.js';
 import { Peers } from '../../src/peers.js';
 import type { EncryptionMode } from '../../src/protocol/mse.js';
+import { ExternalAddress } from '../../src/torrent/external-address.js';
 import type { PieceIndex } from '../../src/torrent/geometry.js';
 import { Encryption } from '../../workers/encryption.js';
 import { GroupHarness, OUR_ID } from '../helpers/group-harness.js';
@@ -284,6 +285,9 @@ describe('a group and the peers of main', () => {
         options,
         encryption: mode,
         families: [4, 6],
+        port: 6881,
+        external: new ExternalAddress(),
+        excess: () => -1,
         send: (_group, message) => {
           if (message.type === 'connect') connects.push(message.encrypted);
           group.send(message);

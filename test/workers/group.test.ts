@@ -188,7 +188,8 @@ describe('a group that downloads', () => {
       },
     });
     group.connect(moody.port);
-    await group.next('connected');
+    // A lease that comes before the unchoke may go home at the next tick.
+    await group.next('want');
     group.lease(torrent, [3]);
     const [verified] = (await group.next('verified')).leases;
     expect(Buffer.from(verified!.buffer)).toEqual(pieceOf(3));
@@ -438,6 +439,19 @@ describe('a group that uploads', () => {
     expect((await third.next()).body.readUInt32BE()).toBe(3);
   });
 
+  it('unchokes as many as main lets it, from the moment main says so', async () => {
+    const { group, port } = await seeding();
+    group.send({ type: 'slots', torrent: 1, slots: 0 });
+    const peers = [await leecher(port), await leecher(port)] as const;
+    for (const _ of peers) await group.next('connected');
+    let interested = 0;
+    while (interested < 2) ({ interested } = (await group.next('stats')).torrents[0]!);
+    group.send({ type: 'slots', torrent: 1, slots: 1 });
+    await Promise.race(peers.map((peer) => peer.nextOf(1)));
+    group.send({ type: 'slots', torrent: 1, slots: 0 });
+    await Promise.race(peers.map((peer) => peer.nextOf(0)));
+  });
+
   it('answers a flood of requests as the peer takes the answers, keeping few of them in mind', async () => {
     const { port } = await seeding({ uploadQueue: 10 });
     const peer = await leecher(port);
@@ -456,5 +470,108 @@ describe('a group that uploads', () => {
     await peer.nextOf(1);
     peer.send(raw.request(0, 0, BLOCK));
     expect((await group.next('readFailed')).message).toContain('/nonexistent');
+  });
+});
+
+describe('a group looks over its peers', () => {
+  const OPTIONS = { surveyMs: 10, quietPeerMs: 0, unwantedPeerMs: 1, idlePeerMs: 3_600_000 };
+  /** Says what an extended handshake is for, with peer exchange as id 9, and the port it listens on. */
+  const speaks = (port: number): Buffer =>
+    raw.message(20, Buffer.from(`\0d1:md6:ut_pexi9ee1:pi${port}e6:yourip4:\xcb\0\x71\x05e`, 'latin1'));
+
+  async function stranger(port: number, name: string, ...first: Buffer[]): Promise<RawPeer> {
+    const peer = await RawPeer.dial(port);
+    closers.push(async () => {
+      peer.socket.destroy();
+    });
+    peer.send(raw.handshakeOf(torrent.infohash, `-XX0001-${name.padEnd(12, '-')}`, raw.FAST_AND_EXTENDED), ...first);
+    await peer.bytes(68);
+    return peer;
+  }
+
+  async function listening(options: Partial<Options> = {}) {
+    const group = start({ ...OPTIONS, ...options });
+    group.add(torrent);
+    group.send({ type: 'listen', port: 0 });
+    return { group, port: (await group.next('listening')).port };
+  }
+
+  it('and tells main who is of no use and who is a seed, when that has changed', async () => {
+    const { group, port } = await listening();
+    await stranger(port, 'idle');
+    let survey = await group.next('survey');
+    while (survey.useless.length === 0) survey = await group.next('survey');
+    expect(survey).toEqual({ type: 'survey', torrent: 1, useless: [1], quiet: [], seeds: [] });
+    await stranger(port, 'seed', raw.message(14));
+    // It was met before it said what it has.
+    while (survey.seeds.length === 0) survey = await group.next('survey');
+    expect(survey).toMatchObject({ useless: [1], quiet: [2], seeds: [2] });
+  });
+
+  it('and drops one for others only as long as it is of no use', async () => {
+    const { group, port } = await listening({ quietPeerMs: 3_600_000, unwantedPeerMs: 3_600_000 });
+    const peer = await stranger(port, 'of-use');
+    await group.next('connected');
+    group.send({ type: 'drop', peers: [1], reason: 'useless' });
+    group.send({ type: 'roster', torrent: 1, peers: [{ host: '192.0.2.1', port: 7, flags: 2 }] });
+    peer.send(speaks(6881));
+    // Still there.
+    while ((await peer.nextOf(20)).body[0] !== 9);
+
+    const idle = await listening({ idlePeerMs: 0 });
+    const useless = await stranger(idle.port, 'useless');
+    await idle.group.next('connected');
+    idle.group.send({ type: 'drop', peers: [1], reason: 'useless' });
+    await useless.closed;
+    expect(await idle.group.next('disconnected')).toMatchObject({ peer: 1, reason: 'useless' });
+  });
+
+  it('and tells each of them of the others in all groups, with what is known of them', async () => {
+    const { group, port } = await listening();
+    const itself = { host: '127.0.0.1', port: 6881, flags: 0 };
+    group.send({ type: 'roster', torrent: 1, peers: [itself, { host: '192.0.2.1', port: 0x0102, flags: 0x12 }] });
+    const peer = await stranger(port, 'curious', speaks(6881));
+    let { body } = await peer.nextOf(20);
+    while (body[0] !== 9) ({ body } = await peer.nextOf(20));
+    expect(body.subarray(1).toString('latin1')).toBe(
+      'd5:added6:\xc0\0\x02\x01\x01\x027:added.f1:\x126:added60:8:added6.f0:7:dropped0:8:dropped60:e',
+    );
+    expect(await group.next('seenAs')).toEqual({ type: 'seenAs', torrent: 1, peer: 1, host: '203.0.113.5' });
+  });
+
+  it('and tells none of them anything of a private torrent', async () => {
+    const { group, port } = await listening();
+    group.send({ type: 'removeTorrent', torrent: 1, reason: 'removed' });
+    await group.next('removed');
+    group.add(torrent, { key: 2, isPrivate: true });
+    group.send({ type: 'roster', torrent: 2, peers: [{ host: '192.0.2.1', port: 1, flags: 0 }] });
+    const peer = await stranger(port, 'curious', speaks(6881));
+    // By the second survey it would have been told.
+    await group.next('survey');
+    await stranger(port, 'another');
+    await group.next('survey');
+    peer.socket.end();
+    await peer.closed;
+    await expect(
+      (async () => {
+        for (;;) expect((await peer.nextOf(20)).body[0]).toBe(0);
+      })(),
+    ).rejects.toThrow('closed');
+  });
+
+  it('at its door: who says nothing keeps the next ones out for a second at most', async () => {
+    const { group, port } = await listening({ strangers: 2 });
+    const silent = [await RawPeer.dial(port), await RawPeer.dial(port)];
+    for (const each of silent) closers.push(async () => void each.socket.destroy());
+    let attempts = 0;
+    for (let isIn = false; !isIn; attempts++) {
+      isIn = await stranger(port, 'third').then(
+        () => true,
+        () => false,
+      );
+    }
+    expect(attempts).toBeGreaterThan(1);
+    await silent[0]!.closed;
+    expect(await group.next('connected')).toMatchObject({ incoming: true });
   });
 });

@@ -53,6 +53,11 @@ test.each([
   [['x', '--workers', '0'], "option '--workers <n>' argument '0' is invalid: expected a number from 1 to 64"],
   [['x', '--port', '65536'], 'is invalid: expected a number from 0 to 65535'],
   [['x', '--bind', 'localhost'], 'is invalid: expected an IP address of this machine'],
+  [
+    ['x', '--peers', '0'],
+    "option '--peers <n>' argument '0' is invalid: peersPerTorrent must be a whole number, 1 to ",
+  ],
+  [['x', '--max-peers', 'many'], 'is invalid: maxPeers must be a whole number, 1 to 100000 count'],
   [['x', '--memory', 'lots'], 'is invalid: expected a size such as 256MiB'],
   [['x', '--memory', '1K'], 'is invalid: memoryBytes must be a whole number, 1048576 to '],
   [['x', '--peer-timeout', 'soon'], 'is invalid: expected a duration such as 30s'],

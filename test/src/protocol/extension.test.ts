@@ -40,12 +40,14 @@ describe('our extended handshake', () => {
 
 describe("a peer's extended handshake", () => {
   it('is read', () => {
-    const body = 'd1:md6:ut_pexi3e11:ut_metadatai2ee1:pi51413e4:reqqi512e11:upload_onlyi1e1:v16:Transmission 3.0e';
+    const body =
+      'd1:md6:ut_pexi3e11:ut_metadatai2ee1:pi51413e4:reqqi512e11:upload_onlyi1e1:v16:Transmission 3.06:yourip4:\xc0\0\x02\x01e';
     expect(parseHandshake(bytes(body))).toEqual({
       ids: { ut_pex: 3 },
       client: 'Transmission 3.0',
       reqq: 512,
       port: 51_413,
+      yourIp: '192.0.2.1',
       uploadOnly: true,
     });
   });
@@ -54,10 +56,12 @@ describe("a peer's extended handshake", () => {
     ['de', {}],
     ['d1:mi1e1:pi0e4:reqqi-5e1:vi1ee', {}],
     ['d1:md6:ut_pexi0e11:lt_donthavei256ee1:pi65536e4:reqqi0ee', {}],
-    ['d1:md6:ut_pex1:xee', {}],
+    ['d1:md6:ut_pex1:xe6:yourip5:12345e', {}],
+    ['d6:yourip0:e', {}],
+    ['d6:youripi7ee', {}],
   ])('is as good as empty where its fields are junk: %s', (body, ids) => {
-    const { client, reqq, port, uploadOnly, ...rest } = parseHandshake(bytes(body));
-    expect([rest.ids, client, reqq, port, uploadOnly]).toEqual([ids, undefined, undefined, undefined, false]);
+    const nothing = { client: undefined, reqq: undefined, port: undefined, yourIp: undefined, uploadOnly: false };
+    expect(parseHandshake(bytes(body))).toEqual({ ids, ...nothing });
   });
 
   it('names its client in printable characters, and few of them', () => {
@@ -94,14 +98,14 @@ describe("a peer's extended handshake", () => {
 describe('peer exchange', () => {
   it('names peers of both families in compact form, with a flag each', () => {
     const added = [
-      { host: '192.0.2.1', port: 0x1ae1 },
-      { host: '2001:db8::1', port: 1 },
+      { host: '192.0.2.1', port: 0x1ae1, flags: 0x11 },
+      { host: '2001:db8::1', port: 1, flags: 0x02 },
     ];
     const v6 = `\x20\x01\x0d\xb8${'\0'.repeat(11)}\x01\0\x01`;
-    const body = `d5:added6:\xc0\0\x02\x01\x1a\xe17:added.f1:\x006:added618:${v6}8:added6.f1:\x007:dropped6:\xc0\0\x02\x02\0\x028:dropped60:e`;
+    const body = `d5:added6:\xc0\0\x02\x01\x1a\xe17:added.f1:\x116:added618:${v6}8:added6.f1:\x027:dropped6:\xc0\0\x02\x02\0\x028:dropped60:e`;
     const message = encodePex(9, added, [{ host: '192.0.2.2', port: 2 }]);
     expect(text(message)).toBe(`\0\0\0${String.fromCharCode(2 + body.length)}\x14\x09${body}`);
-    expect(parsePex(message.subarray(6))).toEqual(added);
+    expect(parsePex(message.subarray(6))).toEqual(added.map(({ host, port }) => ({ host, port })));
   });
 
   it('is read up to 100 addresses, dead ones left out', () => {

@@ -72,6 +72,29 @@ describe('addresses', () => {
     expect(world.list.dialling).toBe(3);
   });
 
+  it('are dialled in the order of their rank where there is one, among those that failed as often', () => {
+    const { list } = new World();
+    list.add([1, 2, 3, 4].map(address), 0);
+    const ranks = new Map([1, 2, 3, 4].map((n) => [addressKey(address(n)), [5, 9, undefined, 7][n - 1]]));
+    const rank = (of: PeerAddress): number | undefined => ranks.get(addressKey(of));
+    const dial = () => list.dial(0, 1_000_000, rank)?.port;
+    // No rank is a middle one, far above these.
+    expect([dial(), dial()]).toEqual([4, 3]);
+    list.onDialFailed(address(3), 'refused', 0);
+    list.onDialFailed(address(2), 'refused', 0);
+    expect([list.waiting, list.hasDue(0), list.hasDue(RECONNECT_MS)]).toEqual([4, true, true]);
+    expect([dial(), dial(), dial(), dial(), dial()]).toEqual([5, 2, 4, 3, undefined]);
+    expect([list.waiting, list.hasDue(1_000_000)]).toEqual([0, false]);
+  });
+
+  it('of incoming peers that had to go for others wait before they are dialled', () => {
+    const world = new World();
+    const { group, peer } = world.connect(1, { incoming: true })[0];
+    world.list.onListens(group, peer, 77);
+    world.list.onDisconnected(group, peer, 'useless', false, 0);
+    expect([world.list.hasDue(RECONNECT_MS - 1), world.list.hasDue(RECONNECT_MS)]).toEqual([false, true]);
+  });
+
   it('are remembered up to a limit, and room is made by those that bring nothing', () => {
     const world = new World();
     expect(

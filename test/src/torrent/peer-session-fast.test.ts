@@ -171,13 +171,21 @@ describe('the extension protocol', () => {
     expect(peer.session.isUploadOnly).toBe(true);
   });
 
+  it('is told once what address a peer sees us at, whatever it says later', () => {
+    const peer = speaking();
+    peer.hear(extended(0, 'd6:yourip4:abcde'), extended(0, 'd6:yourip4:xxxxe'));
+    expect(peer.torrent.events.filter((event) => event.includes('sees'))).toEqual(['peer 1: sees us at 97.98.99.100']);
+  });
+
   it('tells of the other peers when the peer wants to know', () => {
     const peer = speaking();
-    const others = [{ host: '192.0.2.9', port: 9 }];
+    const others = [{ host: '192.0.2.9', port: 9, flags: 0x10 }];
     peer.session.extensions?.exchange(others, 0);
-    expect(peer.said()).toBe('');
+    expect([peer.said(), peer.session.extensions?.wantsPeers(0)]).toEqual(['', false]);
     peer.hear(extended(0, 'd1:md6:ut_pexi4eee'));
+    expect(peer.session.extensions?.wantsPeers(0)).toBe(true);
     peer.session.extensions?.exchange(others, 0);
+    expect([64_999, 65_000].map((now) => peer.session.extensions?.wantsPeers(now))).toEqual([false, true]);
     expect(Buffer.from(peer.said(), 'hex').toString('latin1')).toContain('\x14\x04d5:added6:\xc0\0\x02\x09\0\x09');
   });
 });

@@ -9,6 +9,7 @@ import {
   FakeTorrent,
   have,
   INTERESTED,
+  isEmpty,
   NOT_INTERESTED,
   UNCHOKE,
 } from '../../helpers/conversation.js';
@@ -241,7 +242,7 @@ describe('requests', () => {
       peer.hear(...blocks);
     }
     expect(torrent.waste).toBe(0);
-    expect(peer.session.downloads.pipeline.bytesPerSecond / 4_000_000).toBeCloseTo(1, 1);
+    expect(torrent.complete).toHaveLength(20);
   });
 });
 
@@ -260,7 +261,7 @@ describe('blocks that nobody waits for', () => {
     peer.open();
     peer.hear(message(peer.torrent));
     expect(peer.torrent.waste).toBe(waste);
-    expect([lease.isEmpty, Math.max(...lease.bytes), peer.session.downloads.downloaded]).toEqual([true, 0, 0]);
+    expect([isEmpty(lease), Math.max(...lease.bytes), peer.session.downloads.downloaded]).toEqual([true, 0, 0]);
     // What was asked for is still owed, and still welcome.
     expect(peer.session.downloads.requests.size).toBe(2);
     peer.hear(peer.torrent.block(0, 0));
@@ -289,7 +290,7 @@ describe('blocks that nobody waits for', () => {
     peer.open();
     torrent.leases.remove(lease);
     peer.hear(torrent.block(0, 0));
-    expect([torrent.waste, lease.isEmpty, Math.max(...lease.bytes)]).toEqual([BLOCK, true, 0]);
+    expect([torrent.waste, isEmpty(lease), Math.max(...lease.bytes)]).toEqual([BLOCK, true, 0]);
     expect(peer.session.downloads.requests.size).toBe(2);
   });
 
@@ -305,7 +306,7 @@ describe('blocks that nobody waits for', () => {
     structuredClone(lease.buffer, { transfer: [lease.buffer] });
     const again = torrent.lease(0);
     peer.hear(message.slice(2_000));
-    expect([torrent.waste, again.isEmpty, Math.max(...again.bytes)]).toEqual([BLOCK, true, 0]);
+    expect([torrent.waste, isEmpty(again), Math.max(...again.bytes)]).toEqual([BLOCK, true, 0]);
   });
 
   it('are taken when the piece was leased again before they came', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Pex } from '../../../src/torrent/pex.js';
 
-const peers = (...ports: number[]) => ports.map((port) => ({ host: '192.0.2.1', port }));
+const peers = (...ports: number[]) => ports.map((port) => ({ host: '192.0.2.1', port, flags: 0 }));
 
 describe('what a peer is told of others', () => {
   it('is what has changed since, no more often than every 65 s', () => {

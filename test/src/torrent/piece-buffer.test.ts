@@ -15,8 +15,6 @@ describe('PieceBuffer', () => {
   it('covers exactly its piece, in a buffer that may be longer', () => {
     expect([lease(0).bytes.length, lease(0).blockCount]).toEqual([2.5 * BLOCK, 3]);
     expect([lease(2).bytes.length, lease(2).blockCount]).toEqual([1.5 * BLOCK, 2]);
-    expect([0, 1, 2].map((block) => lease(0).blockLength(block))).toEqual([BLOCK, BLOCK, BLOCK / 2]);
-    expect([0, 1].map((block) => lease(2).blockLength(block))).toEqual([BLOCK, BLOCK / 2]);
   });
 
   it('refuses a buffer that is too short, as a transferred one is', () => {
@@ -35,7 +33,7 @@ describe('PieceBuffer', () => {
       0, 1, 2, -1,
     ]);
     expect(piece.missing).toBe(0);
-    expect(piece.isEmpty).toBe(true);
+    expect([0, 1, 2].every((block) => piece.lacks(block))).toBe(true);
   });
 
   it('hands a released block out again before later ones', () => {
@@ -56,7 +54,7 @@ describe('PieceBuffer', () => {
 
   it('keeps the blocks it came with', () => {
     const piece = lease(0, { present: Uint8Array.of(1, 0, 1) });
-    expect([piece.missing, piece.isEmpty, piece.isComplete]).toEqual([1, false, false]);
+    expect([piece.missing, piece.isComplete]).toEqual([1, false]);
     expect([0, 1, 2].map((block) => piece.lacks(block))).toEqual([false, true, false]);
     expect([piece.takeMissing(1), piece.takeMissing(1)]).toEqual([1, -1]);
     expect(piece.presence()).toEqual(Uint8Array.of(1, 0, 1));
@@ -149,7 +147,8 @@ describe('PieceBuffer', () => {
       piece.complete(0, 4, 0);
       piece.begin(1, 4);
       expect(piece.release(2)).toBe(true);
-      expect([piece.missing, piece.isEmpty, piece.takes(1, 4), piece.admits(9)]).toEqual([3, true, false, true]);
+      expect([0, 1, 2].every((block) => piece.lacks(block))).toBe(true);
+      expect([piece.missing, piece.takes(1, 4), piece.admits(9)]).toEqual([3, false, true]);
       expect([piece.release(0), piece.release(1)]).toEqual([false, false]);
       for (const block of [0, 1, 2]) {
         expect(piece.takeMissing(9)).toBe(block);
@@ -204,7 +203,6 @@ describe('PieceBuffer', () => {
             const count = (state: string): number => model.filter((each) => each === state).length;
             expect(piece.missing).toBe(count('missing'));
             expect(piece.isComplete).toBe(count('present') === blocks);
-            expect(piece.isEmpty).toBe(count('present') === 0);
             expect(piece.presence()).toEqual(Uint8Array.from(model, (state) => (state === 'present' ? 1 : 0)));
             for (const [each, state] of model.entries()) expect(piece.lacks(each)).toBe(state !== 'present');
           }

@@ -133,14 +133,6 @@ describe('the window of a steady peer', () => {
     expect(average).toBeGreaterThan((500_000 * DEFAULTS.requestAheadMs) / BLOCK);
   });
 
-  it('shows the rate of the peer', () => {
-    const peer = new SimulatedPeer(3_000, 60);
-    expect(peer.pipeline.bytesPerSecond).toBe(0);
-    peer.run(10_000);
-    expect(peer.pipeline.bytesPerSecond / 3_000_000).toBeGreaterThan(0.95);
-    expect(peer.pipeline.bytesPerSecond / 3_000_000).toBeLessThan(1.05);
-  });
-
   it('is never more than the peer queues, or 250 while that is unknown', () => {
     const peer = new SimulatedPeer(100_000, 300);
     expect(peer.run(20_000)).toBeLessThanOrEqual(requestsUnknownReqq);
@@ -190,7 +182,6 @@ describe('the window of a slow peer', () => {
     peer.pipeline.onIdleEnd(60_000);
     for (let block = 0; block < window; block++) peer.pipeline.onBlock(BLOCK, 60_000 + (block * BLOCK) / 10_000);
     expect(peer.pipeline.window).toBeGreaterThanOrEqual(window / 2);
-    expect(peer.pipeline.bytesPerSecond).toBeGreaterThan(9_000_000);
   });
 });
 
@@ -200,7 +191,7 @@ describe('a snubbed peer', () => {
     peer.run(3_000);
     const { pipeline } = peer;
     pipeline.onSnub();
-    expect([pipeline.snubbed, pipeline.window, pipeline.bytesPerSecond]).toEqual([true, 1, 0]);
+    expect([pipeline.snubbed, pipeline.window]).toEqual([true, 1]);
     pipeline.onSnub();
     expect(pipeline.window).toBe(1);
     pipeline.onBlock(BLOCK, 30_000);
@@ -258,8 +249,6 @@ describe('the window', () => {
           expect(Number.isInteger(pipeline.window)).toBe(true);
           expect(pipeline.window).toBeGreaterThanOrEqual(1);
           expect(pipeline.window).toBeLessThanOrEqual(cap);
-          expect(pipeline.bytesPerSecond).toBeGreaterThanOrEqual(0);
-          expect(pipeline.bytesPerSecond).toBeLessThan(Number.POSITIVE_INFINITY);
         }
       }),
     );
