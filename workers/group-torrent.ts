@@ -158,7 +158,7 @@ export class GroupTorrent implements SessionTorrent {
 
   grant(grants: readonly LeaseGrant[], now: number): void {
     const { gauge, geometry } = this.#ready;
-    gauge.onGrant(grants.length, now);
+    gauge.onGrant(grants.length);
     for (const grant of grants) this.leases.add(new PieceBuffer(grant, geometry, now));
     this.#fillAll();
     for (const { piece } of grants) {
