@@ -61,6 +61,8 @@ export class GroupTorrent implements SessionTorrent {
   #wasted = 0;
   #reportedPeers = 0;
   #exchangeAt = 0;
+  /** By the rate limit's turns. */
+  #lastServed: Connection | undefined;
 
   constructor(context: GroupContext, { torrent, infohash, peerId, port }: Extract<ToGroup, { type: 'addTorrent' }>) {
     this.#context = context;
@@ -143,6 +145,7 @@ export class GroupTorrent implements SessionTorrent {
 
   onClosed(connection: Connection, reason: DisconnectReason): void {
     this.#connections.delete(connection);
+    if (this.#lastServed === connection) this.#lastServed = undefined;
     const { session, peer, host, port, incoming } = connection;
     if (session !== undefined) {
       const { uploaded } = session;
@@ -297,6 +300,20 @@ export class GroupTorrent implements SessionTorrent {
     if (session !== undefined) this.#ready.uploader.pump(session, connection);
   }
 
+  /** Who waits for the rate limit is served with the tick, after who was last: the first one to come may take it all. */
+  #serveByTurns(): void {
+    const waiting = [...this.#connections].flatMap((connection) => {
+      const queue = connection.session?.uploads.queue;
+      return queue !== undefined && queue.size > 0 ? [{ connection, queue }] : [];
+    });
+    const last = waiting.findIndex(({ connection }) => connection === this.#lastServed);
+    for (const { connection, queue } of [...waiting.slice(last + 1), ...waiting.slice(0, last + 1)]) {
+      const before = queue.size;
+      connection.serve();
+      if (queue.size < before) this.#lastServed = connection;
+    }
+  }
+
   /** Sends what has finished, and asks main for more when work runs out, which `short` says of the peer just read from. */
   flush(now: number, short = true): void {
     if (this.#verified.length > 0) {
@@ -316,8 +333,7 @@ export class GroupTorrent implements SessionTorrent {
     this.#exchangePeers(now);
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
-    // Who waits for the rate limit is served with the tick.
-    if (this.#context.up.isLimited) for (const connection of this.#connections) connection.serve();
+    if (this.#context.up.isLimited) this.#serveByTurns();
     if (this.#ready.gauge.isStarved(now)) for (const session of this.#sessions()) session.contest(now);
     this.flush(now);
   }
