@@ -52,6 +52,8 @@ class Link {
   readonly has: Uint8Array;
   amChoking = true;
   amInterested = false;
+  /** Whether we ever were interested. */
+  wasWanted = false;
   peerChoking = true;
   peerInterested = false;
   /** Requests of theirs, not answered yet. */
@@ -61,7 +63,6 @@ class Link {
   received = 0;
   /** At the start of the round. */
   receivedBefore = 0;
-  sent = 0;
 
   constructor(socket: Socket, pieceCount: number) {
     this.socket = socket;
@@ -73,6 +74,8 @@ export class SwarmPeer {
   readonly plan: PeerPlan;
   readonly #server: Server;
   readonly #links = new Set<Link>();
+  /** Those that are gone, too. */
+  readonly #everyLink: Link[] = [];
   readonly #has: Uint8Array;
   readonly #blocksPerPiece: number;
   /** Per block: 0 missing, 1 requested, 2 here. */
@@ -124,15 +127,9 @@ export class SwarmPeer {
     return { host: '127.0.0.1', port: (this.#server.address() as AddressInfo).port };
   }
 
-  /** What was given to and had from each connection, by the other's peer id. */
-  get traffic(): { peerId: string; sent: number; received: number; wantedUs: boolean; wantedThem: boolean }[] {
-    return [...this.#links].map(({ peerId, sent, received, peerInterested, amInterested }) => ({
-      peerId,
-      sent,
-      received,
-      wantedUs: peerInterested,
-      wantedThem: amInterested,
-    }));
+  /** What was had from each connection, by the other's peer id, and whether it was ever wanted. */
+  get traffic(): { readonly peerId: string; readonly received: number; readonly wasWanted: boolean }[] {
+    return this.#everyLink.map(({ peerId, received, wasWanted }) => ({ peerId, received, wasWanted }));
   }
 
   dial(port: number): void {
@@ -150,6 +147,7 @@ export class SwarmPeer {
   #attach(socket: Socket, dialled: boolean): void {
     const link = new Link(socket, this.plan.torrent.pieceCount);
     this.#links.add(link);
+    this.#everyLink.push(link);
     let rest: Buffer = Buffer.alloc(0);
     let shaken = false;
     socket.setNoDelay(true);
@@ -289,7 +287,6 @@ export class SwarmPeer {
       }
       link.socket.write(head);
       link.socket.write(torrent.payload.subarray(from, from + length));
-      link.sent += length;
       this.sent += length;
       if (bytesPerSecond !== undefined) this.#freeAt += (length * 1000) / bytesPerSecond;
     }
@@ -335,6 +332,7 @@ export class SwarmPeer {
     const wants = this.plan.drains === true || link.has.some((here, piece) => here === 1 && this.#has[piece] === 0);
     if (wants !== link.amInterested) {
       link.amInterested = wants;
+      link.wasWanted ||= wants;
       link.socket.write(wants ? INTERESTED : NOT_INTERESTED);
     }
     if (link.peerChoking || !wants) return;

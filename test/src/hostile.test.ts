@@ -110,8 +110,10 @@ describe('a download completes beside a peer that', () => {
     ['floods HAVEs', hostile.floodsHaves],
     ['never answers', hostile.neverAnswers],
     ['answers a byte at a time', hostile.answersAByteAtATime],
+    ['answers a byte a second', hostile.answersAByteASecond],
     ['answers from the wrong place', hostile.answersFromTheWrongPlace],
     ['chokes and unchokes all the time', hostile.chokesAndUnchokes],
+    ['chokes and unchokes twenty times a second', hostile.chokesTwentyTimesASecond],
     ['floods chokes and unchokes', hostile.floodsChokes],
     ['rejects what it claims to have', hostile.rejectsWhatItClaims],
     ['answers with empty blocks', hostile.sendsEmptyBlocks],
@@ -128,6 +130,7 @@ describe('a download completes beside a peer that', () => {
     ['sends poison unasked', hostile.sendsPoisonUnasked],
     ['answers for the wrong piece', hostile.answersForTheWrongPiece],
     ['answers twice', hostile.answersTwice],
+    ['answers twice, and rightly', hostile.answersRightTwice],
   ];
   it.each(wasteful)('%s, and keeps none of it', async (_what, script) => {
     const { stats } = await survives(script);
