@@ -229,6 +229,24 @@ describe('the door', () => {
     await closesSoon(session);
   });
 
+  it('has 5,000 connections at once, and the download goes on', async () => {
+    let begin = (): void => {};
+    const crowded = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const good = await ending(hostile.patientSeed(torrent, crowded));
+    const { session, starts } = await watchedSession();
+    const out = await emptyFolder();
+    const download = session.add(torrent.bytes, { out, peers: at(good.port) });
+    const crowd = await Promise.all(Array.from({ length: 5_000 }, () => RawPeer.dial(session.port)));
+    begin();
+    await download.done;
+    expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+    expect(await starts()).toBe(2);
+    for (const { socket } of crowd) socket.destroy();
+    await closesSoon(session);
+  });
+
   it('takes 500 connections that ask for a torrent it has not, and sends them away', async () => {
     const { session, starts } = await watchedSession();
     const crowd = await Promise.all(Array.from({ length: 500 }, () => RawPeer.dial(session.port)));
