@@ -59,6 +59,8 @@ export class GroupTorrent implements SessionTorrent {
   readonly #working = new Set<number>();
   /** Peers, and interested ones, that main has been told of. */
   #reported = { peers: 0, interested: 0 };
+  /** By the rate limit's turns. */
+  #lastServed: Connection | undefined;
 
   constructor(context: GroupContext, { torrent, infohash, peerId, port }: Extract<ToGroup, { type: 'addTorrent' }>) {
     this.#context = context;
@@ -146,6 +148,7 @@ export class GroupTorrent implements SessionTorrent {
 
   onClosed(connection: Connection, reason: DisconnectReason): void {
     this.#connections.delete(connection);
+    if (this.#lastServed === connection) this.#lastServed = undefined;
     const { session, peer, host, port, incoming } = connection;
     if (session !== undefined) {
       const { uploaded } = session;
@@ -161,7 +164,7 @@ export class GroupTorrent implements SessionTorrent {
 
   grant(grants: readonly LeaseGrant[], now: number): void {
     const { gauge, desk } = this.#ready;
-    gauge.onGrant(grants.length, now);
+    gauge.onGrant(grants.length);
     desk.grant(grants, now);
     this.#fillAll();
     this.ask(now);
@@ -304,6 +307,20 @@ export class GroupTorrent implements SessionTorrent {
     if (session !== undefined) this.#ready.uploader.pump(session, connection);
   }
 
+  /** Who waits for the rate limit is served with the tick, after who was last: the first one to come may take it all. */
+  #serveByTurns(): void {
+    const waiting = [...this.#connections].flatMap((connection) => {
+      const queue = connection.session?.uploads.queue;
+      return queue !== undefined && queue.size > 0 ? [{ connection, queue }] : [];
+    });
+    const last = waiting.findIndex(({ connection }) => connection === this.#lastServed);
+    for (const { connection, queue } of [...waiting.slice(last + 1), ...waiting.slice(0, last + 1)]) {
+      const before = queue.size;
+      connection.serve();
+      if (queue.size < before) this.#lastServed = connection;
+    }
+  }
+
   /** Asks main for more when work runs out, which `short` says of the peer just read from. */
   ask(now: number, short = true): void {
     if (this.#content === undefined || this.#removed !== undefined) return;
@@ -318,8 +335,7 @@ export class GroupTorrent implements SessionTorrent {
     this.#survey.onTick(this.#connections, this.needs.count === 0, this.#ready.private, now);
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
-    // Who waits for the rate limit is served with the tick.
-    if (this.#context.up.isLimited) for (const connection of this.#connections) connection.serve();
+    if (this.#context.up.isLimited) this.#serveByTurns();
     if (this.#ready.gauge.isStarved(now)) for (const session of this.#sessions()) session.contest(now);
     this.ask(now);
   }

@@ -60,6 +60,9 @@ class Group implements GroupContext {
   #peers = 0;
   #drainAt = 0;
   #loadAt = 0;
+  /** Peers when the load was last told: that give, and that take. */
+  #giving = 0;
+  #taking = 0;
   #stopped = false;
 
   constructor(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }, onStopped: () => void) {
@@ -270,8 +273,7 @@ class Group implements GroupContext {
   }
 
   #reportLoad(now: number): void {
-    if (!(this.down.isLimited || this.up.isLimited) || now < this.#loadAt) return;
-    this.#loadAt = now + LOAD_EVERY_MS;
+    if (!(this.down.isLimited || this.up.isLimited)) return;
     let [giving, taking] = [0, 0];
     for (const torrent of this.#torrents.values()) {
       for (const { session } of torrent.connections) {
@@ -279,6 +281,10 @@ class Group implements GroupContext {
         if (session?.uploads.amChoking === false) taking++;
       }
     }
+    // The first peer of either kind needs its share at once.
+    if (now < this.#loadAt && !(giving > 0 && this.#giving === 0) && !(taking > 0 && this.#taking === 0)) return;
+    this.#loadAt = now + LOAD_EVERY_MS;
+    [this.#giving, this.#taking] = [giving, taking];
     this.post({ type: 'load', down: this.down.load(giving, now), up: this.up.load(taking, now) });
   }
 

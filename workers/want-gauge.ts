@@ -23,7 +23,8 @@ export class WantGauge {
   #leased = 0;
   #asked = { count: 0, leased: 0 };
   #askAgainAt = 0;
-  #grantedAt = 0;
+  /** When main was first asked since its last grant. */
+  #askedAt = 0;
   /** Bytes per ms. */
   #rate = 0;
   #markAt: number | undefined;
@@ -35,14 +36,17 @@ export class WantGauge {
     this.#options = options;
   }
 
-  onGrant(count: number, now: number): void {
+  onGrant(count: number): void {
     this.#leased += count;
-    this.#grantedAt = now;
   }
 
-  /** Whether main has had nothing new for so long that what is leased should be asked of more than one peer. */
+  /**
+   * Whether main has left a want unanswered for so long that what is leased should be asked of more than one peer. Who is
+   * held up by a slow peer or a rate limit and has not asked is not starved.
+   */
   isStarved(now: number): boolean {
-    return now - this.#grantedAt >= this.#options.endgameAfterMs;
+    const isAsking = this.#asked.count > 0 && this.#asked.leased === this.#leased;
+    return isAsking && now - this.#askedAt >= this.#options.endgameAfterMs;
   }
 
   /** The byte counter the rate is read from starts again at 0. @param bytes where it stood */
@@ -75,6 +79,7 @@ export class WantGauge {
     if (shortage === undefined || (shortage === 0 && !low)) return undefined;
     const count = Math.ceil((shortage * BLOCK_LENGTH) / this.#geometry.pieceLength + Math.max(0, ahead - unrequested));
     if (count === this.#asked.count && !answered) return undefined;
+    if (answered || this.#asked.count === 0) this.#askedAt = now;
     this.#asked = { count, leased: this.#leased };
     return this.#asked;
   }

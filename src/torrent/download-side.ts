@@ -111,13 +111,15 @@ export class DownloadSide {
     const room = pipeline.window - requests.size;
     const isIdle = this.shortage > 0 && room > 0 && !pipeline.snubbed && now >= this.#restUntil;
     if (askable === undefined || !isIdle) return;
+    const allowed = this.#torrent.takeRequests(room, now);
     const contested = this.#torrent.leases.contest(
       this.#peer,
       askable,
-      room,
+      allowed,
       (piece, block) => requests.has(piece, block),
       (piece, block) => requests.push(piece, block),
     );
+    this.#torrent.returnRequests(allowed - contested, now);
     if (contested > 0 && requests.size === contested) this.#answeredAt = now;
     this.#sendLast(contested);
   }

@@ -69,7 +69,8 @@ export function splitSlots(total: number, groups: readonly SlotDemand[], turn = 
  * A group that does not wait keeps what it uses and has a little to spare; the rest is for those that wait. These are
  * believed by degrees, since a burst makes a group wait that could not use much more: from split to split it gets a
  * quarter more than it had, half as much again, twice as much, and from the fourth on its peers' part of the limit at
- * least, each peer counting the same (all but `SPARE`). What is left over goes to those that wait, if any do.
+ * least, each peer counting the same (all but `SPARE`). What is left over goes to those that wait, if any do, else to those
+ * that have peers: nearly all to an only one.
  * @param previous what the last split returned, for the same groups
  */
 export function splitRate(
@@ -92,7 +93,9 @@ export function splitRate(
   const waiting = peers.map((count, index) => (waits[index] === 0 ? 0 : count));
   // Room to grow, in proportion to use, and to begin, by the peers there are.
   const room = shares.map((share, index) => (waits[index] === 0 ? share + (total * peers[index]!) / sum(peers) : 0));
-  add(shares, pool - sum(shares), sum(waiting) > 0 ? waiting : room);
+  // Nobody can begin where there is no peer.
+  const able = room.map((weight, index) => (groups[index]!.peers > 0 ? weight : 0));
+  add(shares, pool - sum(shares), sum(waiting) > 0 ? waiting : sum(able) > 0 ? able : room);
   add(shares, total - pool, room);
   return apportion(total - groups.length, shares).map((share, index) => ({
     bytesPerSecond: share + 1,

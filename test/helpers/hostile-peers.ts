@@ -15,7 +15,8 @@ import {
 } from './scripted-peer.js';
 import type { SmallTorrent } from './small-torrent.js';
 
-export type HostileScript = (peer: RawPeer, torrent: SmallTorrent) => Promise<void>;
+/** @param times a flood is made so many times longer: as it is in the tests when absent */
+export type HostileScript = (peer: RawPeer, torrent: SmallTorrent, times?: number) => Promise<void>;
 
 interface Asked {
   readonly piece: number;
@@ -121,19 +122,19 @@ const unforgivable =
   };
 
 /** 60,000 requests to a client that chokes it and has nothing. The bitfield comes last: what answers it was sent after all. */
-export const floodsRequests: HostileScript = async (peer, torrent) => {
+export const floodsRequests: HostileScript = async (peer, torrent, times = 1) => {
   await peer.bytes(68);
   peer.send(handshakeOf(torrent.infohash, HOSTILE_ID));
-  await pour(peer, repeated(request(0, 0, BLOCK), KIB_64), 16);
+  await pour(peer, repeated(request(0, 0, BLOCK), KIB_64), 16 * times);
   peer.send(bitfield(fullBitfield(torrent.pieceCount)));
   await peer.nextOf(2);
 };
 
-export const floodsHaves: HostileScript = async (peer, torrent) => {
+export const floodsHaves: HostileScript = async (peer, torrent, times = 1) => {
   await peer.bytes(68);
   peer.send(handshakeOf(torrent.infohash, HOSTILE_ID, FAST_AND_EXTENDED));
   const all = Array.from({ length: torrent.pieceCount }, (_, piece) => have(piece));
-  await pour(peer, repeated(Buffer.concat(all), KIB_64), 50);
+  await pour(peer, repeated(Buffer.concat(all), KIB_64), 50 * times);
   await caughtUp(peer);
 };
 
@@ -147,11 +148,17 @@ export const answersAByteAtATime: HostileScript = async (peer, torrent) => {
   trickle(peer, truthOf(torrent, await firstRequest(peer)));
 };
 
+export const answersAByteASecond: HostileScript = async (peer, torrent) => {
+  await claimAll(peer, torrent);
+  trickle(peer, truthOf(torrent, await firstRequest(peer)), 1_000);
+};
+
 /** Never unchokes, so that nothing can have been asked of it. */
-export const sendsPoisonUnasked: HostileScript = async (peer, torrent) => {
+export const sendsPoisonUnasked: HostileScript = async (peer, torrent, times = 1) => {
   await claimAll(peer, torrent, FAST_AND_EXTENDED);
-  for (let piece = 0; piece < torrent.pieceCount - 1; piece++) {
-    await pour(peer, poisonOf({ piece, begin: 0, length: BLOCK }), 1);
+  const whole = torrent.pieceCount - 1;
+  for (let n = 0; n < whole * times; n++) {
+    await pour(peer, poisonOf({ piece: n % whole, begin: 0, length: BLOCK }), 1);
   }
   await caughtUp(peer);
 };
@@ -181,6 +188,20 @@ export const answersTwice: HostileScript = async (peer, torrent) => {
   await answering(peer, (asked) => Buffer.concat([truthOf(torrent, asked), poisonOf(asked)]), true);
 };
 
+/** Both copies are right. */
+export const answersRightTwice: HostileScript = async (peer, torrent) => {
+  await claimAll(peer, torrent, FAST_AND_EXTENDED);
+  await answering(peer, (asked) => repeated(truthOf(torrent, asked), 2 * BLOCK), true);
+};
+
+/** Answers in between. */
+export const chokesTwentyTimesASecond: HostileScript = async (peer, torrent) => {
+  await claimAll(peer, torrent, FAST_AND_EXTENDED);
+  const timer = setInterval(() => peer.send(message(0), UNCHOKE), 50);
+  peer.closed.then(() => clearInterval(timer));
+  await answering(peer, (asked) => truthOf(torrent, asked), true);
+};
+
 /** Chokes and unchokes every few milliseconds, and answers nothing. */
 export const chokesAndUnchokes: HostileScript = async (peer, torrent) => {
   await claimAll(peer, torrent);
@@ -190,9 +211,9 @@ export const chokesAndUnchokes: HostileScript = async (peer, torrent) => {
 };
 
 /** Chokes and unchokes without being asked anything. */
-export const floodsChokes: HostileScript = async (peer, torrent) => {
+export const floodsChokes: HostileScript = async (peer, torrent, times = 1) => {
   await claimAll(peer, torrent);
-  await pour(peer, repeated(Buffer.concat([UNCHOKE, message(0)]), KIB_64), 20);
+  await pour(peer, repeated(Buffer.concat([UNCHOKE, message(0)]), KIB_64), 20 * times);
 };
 
 export const rejectsWhatItClaims: HostileScript = async (peer, torrent) => {
@@ -238,20 +259,20 @@ export const talksBeforeTheHandshake: HostileScript = async (peer, torrent) => {
   await peer.closed;
 };
 
-export const usesIdsNeverNegotiated: HostileScript = async (peer, torrent) => {
+export const usesIdsNeverNegotiated: HostileScript = async (peer, torrent, times = 1) => {
   await claimAll(peer, torrent, FAST_AND_EXTENDED);
   const ids = Array.from({ length: 235 }, (_, i) => 21 + i);
   const words = ids.flatMap((id) => [message(id, Buffer.alloc(100, id)), extended(id, 'not bencode')]);
-  await pour(peer, Buffer.concat(words), 20);
+  await pour(peer, Buffer.concat(words), 20 * times);
   await caughtUp(peer);
 };
 
 /** Extension messages without the reserved bit; the fast ones too. */
-export const usesExtensionsNeverNegotiated: HostileScript = async (peer, torrent) => {
+export const usesExtensionsNeverNegotiated: HostileScript = async (peer, torrent, times = 1) => {
   await peer.bytes(68);
   peer.send(handshakeOf(torrent.infohash, HOSTILE_ID));
   const words = [extended(0, 'l'.repeat(1000)), message(14), message(15), message(17, 0), message(16, 0, 0, BLOCK)];
-  await pour(peer, Buffer.concat(words), 100);
+  await pour(peer, Buffer.concat(words), 100 * times);
   peer.send(bitfield(fullBitfield(torrent.pieceCount)));
   await peer.nextOf(2);
 };
@@ -267,19 +288,19 @@ export const namesThePrototype: HostileScript = bomb('d9:__proto__d1:mdeee');
 export const endsInTheMiddle: HostileScript = bomb('d1:md6:ut_pex');
 
 /** Tells something else each time, and switches peer exchange on and off. */
-export const shakesHandsAllTheTime: HostileScript = async (peer, torrent) => {
+export const shakesHandsAllTheTime: HostileScript = async (peer, torrent, times = 1) => {
   await claimAll(peer, torrent, FAST_AND_EXTENDED);
   const words = [extended(0, 'd1:md6:ut_pexi9ee1:pi1e4:reqqi1ee'), extended(0, 'd1:md6:ut_pexi0ee4:reqqi999999ee')];
-  await pour(peer, repeated(Buffer.concat(words), KIB_64), 5);
+  await pour(peer, repeated(Buffer.concat(words), KIB_64), 5 * times);
   await caughtUp(peer);
 };
 
-export const floodsAllowedFastAndRejects: HostileScript = async (peer, torrent) => {
+export const floodsAllowedFastAndRejects: HostileScript = async (peer, torrent, times = 1) => {
   await claimAll(peer, torrent, FAST_AND_EXTENDED);
   const each = Array.from({ length: torrent.pieceCount }, (_, piece) =>
     Buffer.concat([message(17, piece), message(16, piece, 0, BLOCK), message(13, piece)]),
   );
-  await pour(peer, repeated(Buffer.concat(each), KIB_64), 30);
+  await pour(peer, repeated(Buffer.concat(each), KIB_64), 30 * times);
   await caughtUp(peer);
 };
 

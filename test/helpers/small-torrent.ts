@@ -29,7 +29,16 @@ export function smallTorrent(
   pieceLength: number,
   { name = 'payload.bin', announce = '', seed = 1 } = {},
 ): SmallTorrent {
-  const payload = payloadOf(length, seed);
+  return torrentOf(payloadOf(length, seed), pieceLength, { name, announce });
+}
+
+/** A single-file torrent of a payload, without trackers unless given. */
+export function torrentOf(
+  payload: Buffer,
+  pieceLength: number,
+  { name = 'payload.bin', announce = '' } = {},
+): SmallTorrent {
+  const { length } = payload;
   const digests: Buffer[] = [];
   for (let at = 0; at < length; at += pieceLength) {
     digests.push(

@@ -110,8 +110,10 @@ describe('a download completes beside a peer that', () => {
     ['floods HAVEs', hostile.floodsHaves],
     ['never answers', hostile.neverAnswers],
     ['answers a byte at a time', hostile.answersAByteAtATime],
+    ['answers a byte a second', hostile.answersAByteASecond],
     ['answers from the wrong place', hostile.answersFromTheWrongPlace],
     ['chokes and unchokes all the time', hostile.chokesAndUnchokes],
+    ['chokes and unchokes twenty times a second', hostile.chokesTwentyTimesASecond],
     ['floods chokes and unchokes', hostile.floodsChokes],
     ['rejects what it claims to have', hostile.rejectsWhatItClaims],
     ['answers with empty blocks', hostile.sendsEmptyBlocks],
@@ -128,6 +130,7 @@ describe('a download completes beside a peer that', () => {
     ['sends poison unasked', hostile.sendsPoisonUnasked],
     ['answers for the wrong piece', hostile.answersForTheWrongPiece],
     ['answers twice', hostile.answersTwice],
+    ['answers twice, and rightly', hostile.answersRightTwice],
   ];
   it.each(wasteful)('%s, and keeps none of it', async (_what, script) => {
     const { stats } = await survives(script);
@@ -273,6 +276,24 @@ describe('the door', () => {
     expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
     expect(growth()).toBeLessThan(MAX_GROWTH);
     expect(await starts()).toBe(2);
+    await closesSoon(session);
+  });
+
+  it('has 5,000 connections at once, and the download goes on', async () => {
+    let begin = (): void => {};
+    const crowded = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const good = await ending(hostile.patientSeed(torrent, crowded));
+    const { session, starts } = await watchedSession();
+    const out = await emptyFolder();
+    const download = session.add(torrent.bytes, { out, peers: at(good.port) });
+    const crowd = await Promise.all(Array.from({ length: 5_000 }, () => RawPeer.dial(session.port)));
+    begin();
+    await download.done;
+    expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+    expect(await starts()).toBe(2);
+    for (const { socket } of crowd) socket.destroy();
     await closesSoon(session);
   });
 

@@ -452,6 +452,27 @@ describe('a group that uploads', () => {
     await Promise.race(peers.map((peer) => peer.nextOf(0)));
   });
 
+  it('serves its peers by turns when a rate limit holds it back', async () => {
+    const { group, port } = await seeding();
+    group.send({ type: 'limits', down: 0, up: 256 * 1024 });
+    const asks = [0, 1, 3].flatMap((piece) => [0, 1, 2].map((block) => raw.request(piece, block * BLOCK, BLOCK)));
+    const peers = [await leecher(port), await leecher(port)] as const;
+    const had = [0, 0];
+    // Who is served first and when is not ours to say: both wait at the same time.
+    await Promise.all(peers.map((peer) => peer.nextOf(1)));
+    for (const peer of peers) peer.send(...asks);
+    const others: number[] = [];
+    await Promise.all(
+      peers.map(async (peer, n) => {
+        for (; had[n]! < asks.length; had[n]!++) {
+          await peer.nextOf(7);
+          if (had[n] === 0) others.push(had[1 - n]!);
+        }
+      }),
+    );
+    expect(Math.max(...others)).toBeLessThan(asks.length / 2);
+  });
+
   it('answers a flood of requests as the peer takes the answers, keeping few of them in mind', async () => {
     const { port } = await seeding({ uploadQueue: 10 });
     const peer = await leecher(port);

@@ -115,6 +115,7 @@ describe('splitRate', () => {
     ['the part by peers at the fourth', session([10, 200_000, 1], [10, 800_000, 1]), [3, 3], [500_000, 500_000]],
     ['what is left to those that wait', session([10, 200_000, 1], [30, 200_000, 1]), [], [375_000, 625_000]],
     ['nothing for waits in the past', session([10, 200_000, 0.5], [10, 800_000, 1]), [9, 3], [215_000, 785_000]],
+    ['nearly all to the only one with peers', session([10, 0, 0], [0, 0, 0]), [], [998_636, 1_364]],
     ['all to an only group', session([0, 0, 0]), [], [1_000_000]],
   ])('gives %s', (_, groups, waits, expected) => {
     const shares = rates(1_000_000, groups, waits);
@@ -274,7 +275,12 @@ class SimulatedSession {
   }
 }
 
-describe.each([1_000, 10_000])('a session of 4 MiB/s that is split anew every %d ms', (everyMs) => {
+describe.each([
+  [4 * MIB, 1_000],
+  [4 * MIB, 10_000],
+  [MIB, 2_000],
+  [500 * MIB, 2_000],
+])('a session of %d bytes per second that is split anew every %d ms', (limit, everyMs) => {
   const times = (count: number, rate: number): number[] => Array(count).fill(rate);
 
   it.each<readonly [string, readonly number[], readonly number[]]>([
@@ -287,22 +293,25 @@ describe.each([1_000, 10_000])('a session of 4 MiB/s that is split anew every %d
     ['fifteen use a little', [10, ...times(15, 0.1)], [2.5, ...times(15, 0.1)]],
     ['all use less than there is', [1.8, 0.9, 0.5, 0.4], [1.8, 0.9, 0.5, 0.4]],
   ])('is used to within three percent when %s', (_, offered, expected) => {
-    const session = new SimulatedSession(4 * MIB, offered.length, everyMs);
-    const bytes = offered.map((rate) => rate * MIB);
+    // Written for 4 MiB/s.
+    const unit = limit / 4;
+    const session = new SimulatedSession(limit, offered.length, everyMs);
+    const bytes = offered.map((rate) => rate * unit);
     session.run((60 * everyMs) / 1_000, bytes);
-    const rates = session.run((60 * everyMs) / 1_000, bytes).map((rate) => rate / MIB);
+    const rates = session.run((60 * everyMs) / 1_000, bytes).map((rate) => rate / unit);
     expect(sum(rates)).toBeGreaterThan(0.97 * sum(expected));
     expect(sum(rates)).toBeLessThan(1.02 * sum(expected));
     for (const [index, rate] of rates.entries()) expect(Math.abs(rate - expected[index]!)).toBeLessThan(0.15);
   });
 
   it('is shared evenly five splits after a second group begins to want all of it', () => {
-    const session = new SimulatedSession(4 * MIB, 4, everyMs);
+    const unit = limit / 4;
+    const session = new SimulatedSession(limit, 4, everyMs);
     const second = everyMs / 1_000;
-    session.run(20 * second, [10 * MIB, 0, 0, 0]);
-    session.run(5 * second, [10 * MIB, 0, 10 * MIB, 0]);
-    const [one, , other] = session.run(10 * second, [10 * MIB, 0, 10 * MIB, 0]);
-    expect(one! / MIB).toBeCloseTo(1.97, 1);
-    expect(other! / MIB).toBeCloseTo(1.97, 1);
+    session.run(20 * second, [10 * unit, 0, 0, 0]);
+    session.run(5 * second, [10 * unit, 0, 10 * unit, 0]);
+    const [one, , other] = session.run(10 * second, [10 * unit, 0, 10 * unit, 0]);
+    expect(one! / unit).toBeCloseTo(1.97, 1);
+    expect(other! / unit).toBeCloseTo(1.97, 1);
   });
 });
