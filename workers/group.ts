@@ -16,6 +16,7 @@ import { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
 import { GroupTorrent } from './group-torrent.js';
 import { Limit } from './limits.js';
+import { Probe } from './probe.js';
 
 /** Bytes read from a socket at once; all sockets of the thread share the buffer. */
 const SCRATCH_BYTES = 64 * 1024;
@@ -54,6 +55,7 @@ class Group implements GroupContext {
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly #bind: string | undefined;
   readonly #timer: NodeJS.Timeout;
+  readonly #probe: Probe | undefined;
   #server: Server | undefined;
   #peers = 0;
   #drainAt = 0;
@@ -67,6 +69,7 @@ class Group implements GroupContext {
     this.encryption = start.encryption ?? 'prefer';
     this.openFiles = new OpenFiles(start.options.openFiles);
     this.#bind = start.bind;
+    this.#probe = start.measure === true ? new Probe() : undefined;
     this.#port = start.port;
     this.#onStopped = onStopped;
     this.#timer = setInterval(() => this.#onTick(), this.options.tickMs);
@@ -85,7 +88,9 @@ class Group implements GroupContext {
   }
 
   post(message: FromGroup): void {
-    if (!this.#stopped) post(this.#port, message);
+    if (this.#stopped) return;
+    this.#probe?.onMessage();
+    post(this.#port, message);
   }
 
   torrentOf(name: Uint8Array): GroupTorrent | undefined {
@@ -94,6 +99,7 @@ class Group implements GroupContext {
 
   onMessage(message: ToGroup): void {
     const now = this.now();
+    this.#probe?.onMessage();
     this.#drainAt = now + this.options.doorbellMs;
     switch (message.type) {
       case 'listen':
@@ -122,6 +128,9 @@ class Group implements GroupContext {
       case 'limits':
         this.down.set(message.down, now);
         return this.up.set(message.up, now);
+      case 'measure':
+        if (this.#probe !== undefined) this.post({ type: 'measured', figures: this.#probe.figures() });
+        return;
       case 'stop':
         return this.stop();
     }
@@ -158,6 +167,7 @@ class Group implements GroupContext {
     for (const torrent of this.#torrents.values()) torrent.remove('stopped');
     this.#stopped = true;
     clearInterval(this.#timer);
+    this.#probe?.stop();
     this.#server?.close();
     this.#port.close();
     this.#onStopped();
@@ -194,9 +204,17 @@ class Group implements GroupContext {
         return true;
       },
     };
-    connection.attach(
-      netConnect({ host, port, onread, ...(this.#bind === undefined ? {} : { localAddress: this.#bind }) }),
-    );
+    const bound = this.#bind === undefined ? {} : { localAddress: this.#bind };
+    const socket = netConnect({ host, port, onread, ...bound });
+    if (this.#probe !== undefined) {
+      const heard = this.#probe.tap(socket);
+      const { callback } = onread;
+      onread.callback = (length, bytes) => {
+        heard(bytes, 0, length);
+        return callback(length, bytes);
+      };
+    }
+    connection.attach(socket);
   }
 
   /** Without `--bind` on `::`, which takes IPv4 as well (`ipv6Only` is off); on 0.0.0.0 where the system has no IPv6. */

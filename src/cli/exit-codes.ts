@@ -7,6 +7,8 @@ export const EXIT = {
   usage: 2,
   /** Several torrents that ended differently. */
   mixed: 7,
+  /** What was asserted of a bench does not hold. */
+  assertion: 12,
   interrupted: 130,
   /** Whoever read stdout is gone. */
   pipe: 141,

@@ -49,6 +49,7 @@ const TO_GROUP = {
   have: [{ type: 'have', torrent: 1, pieces: [piece] }, []],
   refuse: [{ type: 'refuse', infohash }, []],
   limits: [{ type: 'limits', down: 1, up: 2 }, []],
+  measure: [{ type: 'measure' }, []],
   stop: [{ type: 'stop' }, []],
 } satisfies { readonly [Type in ToGroup['type']]: [Extract<ToGroup, { type: Type }>, ArrayBuffer[]] };
 
@@ -78,6 +79,10 @@ const FROM_GROUP = {
   incoming: [{ type: 'incoming', infohash }, []],
   removed: [{ type: 'removed', torrent: 1 }, []],
   readFailed: [{ type: 'readFailed', torrent: 1, message: 'gone' }, []],
+  measured: [
+    { type: 'measured', figures: { utilisation: 0.5, delayP99Ms: 1, gcMs: 2, messages: 3, latency: [0, 4] } },
+    [],
+  ],
   load: [{ type: 'load', down: LOAD, up: LOAD }, []],
   stats: [
     { type: 'stats', torrents: [{ torrent: 1, downloaded: 1, uploaded: 2, wasted: 3, peers: 4, active: 5 }] },
