@@ -197,23 +197,18 @@ class Group implements GroupContext {
     if (torrent === undefined) return;
     const connection = new Connection(this, torrent, host, port, encrypted);
     torrent.add(connection);
+    let heard: ReturnType<Probe['tap']> | undefined;
     const onread = {
       buffer: this.#scratch,
       callback: (length: number, bytes: Uint8Array): boolean => {
+        heard?.(bytes, 0, length);
         connection.onBytes(bytes, 0, length);
         return true;
       },
     };
     const bound = this.#bind === undefined ? {} : { localAddress: this.#bind };
     const socket = netConnect({ host, port, onread, ...bound });
-    if (this.#probe !== undefined) {
-      const heard = this.#probe.tap(socket);
-      const { callback } = onread;
-      onread.callback = (length, bytes) => {
-        heard(bytes, 0, length);
-        return callback(length, bytes);
-      };
-    }
+    heard = this.#probe?.tap(socket);
     connection.attach(socket);
   }
 

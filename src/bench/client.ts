@@ -10,7 +10,8 @@ import type { PeerAddress } from '../protocol/address.js';
 import { type Download, Session } from '../session.js';
 import { NullStorage } from '../storage/storage.js';
 import { type ThreadFigures, ThreadMeter } from '../thread-meter.js';
-import { measureStage, type Stage, type StageJob } from './stages.js';
+import type { Stage } from './settings.js';
+import { measureStage, type StageJob } from './stages.js';
 
 export type ClientJob =
   | {
@@ -22,11 +23,13 @@ export type ClientJob =
       readonly out: string;
       readonly workers: number;
       readonly storage: 'disk' | 'null';
-      /** Stay when complete, until told; `upload` counts from then on. */
-      readonly seeds: boolean;
+      /** `get` until complete; `both` and `seed` stay until told, `seed` is measured from when its data are hashed. */
+      readonly mode: 'get' | 'both' | 'seed';
       readonly options: Partial<Options>;
     }
   | StageJob;
+
+type TransferJob = Extract<ClientJob, { kind: 'transfer' }>;
 
 /** Of the time from the start of the downloads to their end. */
 export interface ClientFigures {
@@ -74,65 +77,85 @@ async function work(job: ClientJob): Promise<ClientReport> {
   return { type: 'figures', figures: await transfer(job) };
 }
 
-async function transfer(job: Extract<ClientJob, { kind: 'transfer' }>): Promise<ClientFigures> {
-  const { host, workers, options } = job;
+async function transfer(job: TransferJob): Promise<ClientFigures> {
+  const { host, workers, options, mode } = job;
   const session = await Session.open({ bind: host, workers, options, measure: true, encryption: 'off' });
   try {
+    const told = new Promise<void>((resolve) => process.once('message', () => resolve()));
+    const batch = new Batch(session, job);
+    if (mode === 'seed') await batch.run();
     const meter = new ThreadMeter();
     const cpu = process.cpuUsage();
     const startedAt = performance.now();
-    const active = new Set<Download>();
-    const ended: Download[] = [];
-    let firstAt: number | undefined;
-    const look = setInterval(() => {
-      for (const download of active) if (download.stats().have > 0) firstAt ??= performance.now();
-      if (firstAt !== undefined) clearInterval(look);
-    }, LOOK_EVERY_MS);
-    const waiting = [...job.torrents];
-    const next = async (): Promise<void> => {
-      for (let torrent = waiting.shift(); torrent !== undefined; torrent = waiting.shift()) {
-        const storage = job.storage === 'null' ? { storage: new NullStorage() } : {};
-        const download = session.add(torrent, { out: job.out, peers: job.peers, seed: job.seeds, ...storage });
-        active.add(download);
-        await download.done;
-        firstAt ??= performance.now();
-        ended.push(download);
-        active.delete(download);
-      }
-    };
-    try {
-      if (job.seeds) {
-        say({ type: 'seeding', port: session.port });
-        const told = new Promise<void>((resolve) => process.once('message', () => resolve()));
-        await Promise.all([next(), told]);
-      } else {
-        await Promise.all(Array.from({ length: AT_ONCE }, next));
-      }
-    } finally {
-      clearInterval(look);
-    }
+    if (mode !== 'get') say({ type: 'seeding', port: session.port });
+    await Promise.all([mode === 'seed' ? undefined : batch.run(), mode === 'get' ? undefined : told]);
     const seconds = (performance.now() - startedAt) / 1000;
     const { user, system } = process.cpuUsage(cpu);
     const groups = await session.measure();
     const main = meter.figures();
     meter.stop();
     await session.close();
-    const sum = (name: 'downloaded' | 'uploaded' | 'wasted'): number =>
-      ended.reduce((total, download) => total + download.stats()[name], 0);
     return {
       seconds,
-      firstPieceSeconds: ((firstAt ?? startedAt) - startedAt) / 1000,
+      firstPieceSeconds: Math.max(0, (batch.firstAt ?? startedAt) - startedAt) / 1000,
       userSeconds: user / 1e6,
       systemSeconds: system / 1e6,
       peakRss: peakRss(),
-      downloaded: sum('downloaded'),
-      uploaded: sum('uploaded'),
-      wasted: sum('wasted'),
+      ...batch.totals(),
       main,
       groups,
     };
   } finally {
     await session.close();
+  }
+}
+
+/** The downloads of a job, some at a time. */
+class Batch {
+  /** When the first piece was on disk, ms. */
+  firstAt: number | undefined;
+  readonly #session: Session;
+  readonly #job: TransferJob;
+  readonly #active = new Set<Download>();
+  readonly #ended: Download[] = [];
+
+  constructor(session: Session, job: TransferJob) {
+    this.#session = session;
+    this.#job = job;
+  }
+
+  /** Resolves when all are complete. */
+  async run(): Promise<void> {
+    const look = setInterval(() => {
+      for (const download of this.#active) if (download.stats().have > 0) this.firstAt ??= performance.now();
+      if (this.firstAt !== undefined) clearInterval(look);
+    }, LOOK_EVERY_MS);
+    const waiting = [...this.#job.torrents];
+    try {
+      await Promise.all(Array.from({ length: AT_ONCE }, () => this.#lane(waiting)));
+    } finally {
+      clearInterval(look);
+    }
+  }
+
+  /** Once the session is closed: what the groups said last is in. */
+  totals(): Pick<ClientFigures, 'downloaded' | 'uploaded' | 'wasted'> {
+    const sum = (name: 'downloaded' | 'uploaded' | 'wasted'): number =>
+      this.#ended.reduce((total, download) => total + download.stats()[name], 0);
+    return { downloaded: sum('downloaded'), uploaded: sum('uploaded'), wasted: sum('wasted') };
+  }
+
+  async #lane(waiting: Uint8Array[]): Promise<void> {
+    const { out, peers, mode, storage } = this.#job;
+    for (let torrent = waiting.shift(); torrent !== undefined; torrent = waiting.shift()) {
+      const discard = storage === 'null' ? { storage: new NullStorage() } : {};
+      const download = this.#session.add(torrent, { out, peers, seed: mode !== 'get', ...discard });
+      this.#active.add(download);
+      await download.done;
+      this.firstAt ??= performance.now();
+      this.#ended.push(download);
+      this.#active.delete(download);
+    }
   }
 }
 

@@ -1,6 +1,9 @@
 /** What a bench is asked for, and the range of each value. Pure: texts are read by the command line. */
 import { SpateError } from '../errors.js';
-import { STAGES, type Stage } from './stages.js';
+
+/** What one stage of a download does alone. */
+export const STAGES = ['hash', 'disk', 'net', 'codec', 'picker'] as const;
+export type Stage = (typeof STAGES)[number];
 
 export const SCENARIOS = ['swarm', 'upload', 'dual', 'many', 'recheck', ...STAGES] as const;
 export type Scenario = (typeof SCENARIOS)[number];

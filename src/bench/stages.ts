@@ -13,10 +13,8 @@ import { Bitfield } from '../torrent/bitfield.js';
 import { Geometry, type PieceIndex } from '../torrent/geometry.js';
 import { Picker } from '../torrent/picker.js';
 import { SharedMemory } from '../torrent/shared-memory.js';
+import type { Stage } from './settings.js';
 import { type HashTask, type NetTask, silentSink } from './stage-tasks.js';
-
-export const STAGES = ['hash', 'disk', 'net', 'codec', 'picker'] as const;
-export type Stage = (typeof STAGES)[number];
 
 export interface StageJob {
   readonly kind: 'stage';

@@ -13,6 +13,8 @@ export interface Evidence {
   /** Of the busiest peer process; rate limits and delays make peers the limit whatever they do. */
   readonly seederUtilisation: number;
   readonly seedersThrottled: boolean;
+  /** Nothing is transferred: data on disk are read and hashed, by threads of their own. */
+  readonly reads: boolean;
 }
 
 export interface Verdict {
@@ -46,6 +48,7 @@ export function verdictOf(facts: Evidence): Verdict {
   if (seederUtilisation >= SATURATED) {
     return { limit: 'seeders', evidence: `the busiest is ${percent(seederUtilisation)} busy` };
   }
+  if (facts.reads) return { limit: 'disk', evidence: 'reading is what hashing waits for' };
   const busiest = Math.max(0, ...facts.groupUtilisation);
   if (busiest >= SATURATED) {
     const own = stages.filter(({ limit }) => limit !== 'disk')[0];

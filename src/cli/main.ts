@@ -2,6 +2,7 @@
 /** The `spate` command: declares the commands, runs the one that is asked for, and turns what goes wrong into one line and an exit code. */
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
+import { addBench } from './bench.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addGet } from './get.js';
 import { addInfo } from './info.js';
@@ -32,6 +33,7 @@ const program = new Command('spate')
 addGet(program);
 addSeed(program);
 addInfo(program);
+addBench(program);
 
 try {
   await program.parseAsync();

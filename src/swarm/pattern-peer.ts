@@ -19,7 +19,7 @@ export type PeerJob = { readonly seed: string; readonly pieceLength: number } & 
 export type PeerReport =
   | { readonly type: 'ready'; readonly ports: readonly number[] }
   | { readonly type: 'leeched'; readonly bytes: number }
-  | { readonly type: 'usage'; readonly cpuMs: number; readonly utilisation: number }
+  | { readonly type: 'usage'; readonly cpuMs: number }
   | { readonly type: 'failed'; readonly message: string };
 
 const say = (report: PeerReport): void => void process.send?.(report);
@@ -27,7 +27,7 @@ const say = (report: PeerReport): void => void process.send?.(report);
 process.once('message', (job: PeerJob) => {
   process.on('message', () => {
     const { user, system } = process.cpuUsage();
-    say({ type: 'usage', cpuMs: (user + system) / 1000, utilisation: performance.eventLoopUtilization().utilization });
+    say({ type: 'usage', cpuMs: (user + system) / 1000 });
   });
   work(job).then(say, (error: unknown) => say({ type: 'failed', message: messageOf(error) }));
 });
