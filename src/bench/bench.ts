@@ -41,9 +41,13 @@ const BUSY = 0.9;
 export async function runBench(settings: BenchSettings, host: BenchHost): Promise<BenchResult> {
   const load = loadavg()[0]!;
   const lab = await Lab.open(settings);
+  const measuring = measure(settings, lab, load, host);
   try {
-    return await unlessAborted(measure(settings, lab, load, host), host.signal);
+    return await unlessAborted(measuring, host.signal);
   } finally {
+    await lab.halt();
+    // It may be writing still: the folder goes when nobody uses it.
+    await measuring.catch(() => {});
     await lab.close();
   }
 }

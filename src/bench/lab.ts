@@ -22,6 +22,7 @@ export class Lab {
   readonly pattern: Pattern;
   readonly torrents: readonly BenchTorrent[];
   readonly #children = new Set<Child<never>>();
+  #closing = false;
 
   private constructor(folder: string, isTmpfs: boolean, settings: BenchSettings) {
     const { scenario, size, piece, files } = settings;
@@ -53,6 +54,7 @@ export class Lab {
 
   /** Starts a process that `close` ends, if it has not ended before. */
   start<Report extends { readonly type: string }>(program: string, job: unknown): Child<Report> {
+    if (this.#closing) throw new SpateError('CLOSED', 'the bench was stopped');
     const child = startChild<Report>(program, job);
     this.#children.add(child as Child<never>);
     return child;
@@ -67,8 +69,14 @@ export class Lab {
     return this.start<PeerReport>(PEER_PROGRAM, job);
   }
 
-  async close(): Promise<void> {
+  /** Ends every process, and lets none start: who waits for one is told. */
+  async halt(): Promise<void> {
+    this.#closing = true;
     await Promise.all([...this.#children].map((child) => child.stop()));
+  }
+
+  async close(): Promise<void> {
+    await this.halt();
     await rm(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
