@@ -1,12 +1,15 @@
 /** The shapes of the public API: what a download is given, what it reports. Types only. */
 import type { TrackerStatus } from './discovery/announcer.js';
 import type { PeerAddress } from './protocol/address.js';
+import type { Storage } from './storage/storage.js';
 
 export type DownloadState = 'checking' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
 
 export interface DownloadSettings {
   /** Folder the torrent's file or folder is put in. */
   readonly out: string;
+  /** Takes the payload in place of files in `out`; what is there is still hashed first, and served. */
+  readonly storage?: Storage;
   /** Peers to connect to beside those that are discovered. */
   readonly peers?: readonly PeerAddress[];
   /** Announce URLs beside the torrent's own, each a tier. */

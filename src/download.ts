@@ -21,6 +21,7 @@ import { outOfPatience } from './patience.js';
 import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
 import { FileStore } from './storage/files.js';
+import type { Storage } from './storage/storage.js';
 import { verifyFiles } from './storage/verify.js';
 import { WriteQueue } from './storage/write-queue.js';
 import { Bitfield } from './torrent/bitfield.js';
@@ -38,7 +39,7 @@ export class Download {
   readonly #geometry: Geometry;
   readonly #peerId: Uint8Array;
   readonly #peers: Peers;
-  readonly #store: FileStore;
+  readonly #store: Storage;
   readonly #queue: WriteQueue;
   readonly #abort = new AbortController();
   readonly #down = new RateMeter();
@@ -90,7 +91,8 @@ export class Download {
     this.#groups = new TorrentGroups(key, host.options, (group, message) => host.send(group, message));
     const { pieceCount } = this.#geometry;
     this.#wanted = settings.fetch === false ? new Bitfield(pieceCount) : Bitfield.full(pieceCount);
-    this.#store = new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
+    this.#store =
+      settings.storage ?? new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
     this.#queue = new WriteQueue({ storage: this.#store, geometry: this.#geometry, options: host.options });
     this.#running = this.#run();
   }

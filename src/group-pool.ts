@@ -26,6 +26,8 @@ export interface GroupPoolOptions {
   readonly bind: string | undefined;
   readonly encryption: NonNullable<GroupStart['encryption']>;
   readonly options: Options;
+  /** Groups measure themselves. */
+  readonly measure?: boolean;
   /** The compiled `workers/peer-group`; the one beside the built file when absent. */
   readonly workerUrl: URL | undefined;
 }
@@ -83,7 +85,7 @@ export class GroupPool {
 
   #spawn(group: number): void {
     const { port1, port2 } = new MessageChannel();
-    const { bind, encryption, options } = this.#settings;
+    const { bind, encryption, options, measure } = this.#settings;
     const start: GroupStart = {
       port: port2,
       group,
@@ -91,6 +93,7 @@ export class GroupPool {
       encryption,
       options,
       ...(bind === undefined ? {} : { bind }),
+      ...(measure === true && { measure }),
     };
     let reason = 'its thread ended';
     const filename = (this.#settings.workerUrl ?? DEFAULT_WORKER).href;

@@ -10,6 +10,7 @@ import type { PeerAddress } from './protocol/address.js';
 import type { PexPeer } from './protocol/extension.js';
 import type { MetainfoFile } from './protocol/metainfo.js';
 import type { EncryptionMode } from './protocol/mse.js';
+import type { ThreadFigures } from './thread-meter.js';
 import type { GeometryShape, PieceIndex } from './torrent/geometry.js';
 
 /** What a group is started with. */
@@ -23,6 +24,8 @@ export interface GroupStart {
   readonly encryption?: EncryptionMode;
   /** Name and version, for the extended handshake. */
   readonly client: string;
+  /** Measures itself, for benches. */
+  readonly measure?: boolean;
   readonly options: Options;
 }
 
@@ -123,7 +126,17 @@ export type ToGroup =
   | { readonly type: 'refuse'; readonly infohash: Uint8Array }
   /** The group's share of the session's rate limits, bytes per second, 0 for none. */
   | { readonly type: 'limits'; readonly down: number; readonly up: number }
+  /** Answered by `measured`, in a group that measures itself. */
+  | { readonly type: 'measure' }
   | { readonly type: 'stop' };
+
+/** What a group that measures itself says of its life so far. */
+export interface GroupFigures extends ThreadFigures {
+  /** To and from main. */
+  readonly messages: number;
+  /** Blocks by the time from request to last byte; bucket n begins at 2^(n / 20) microseconds. */
+  readonly latency: readonly number[];
+}
 
 /** How a group uses its share of a rate limit. */
 export interface GroupLoad {
@@ -250,6 +263,7 @@ export type FromGroup =
   | { readonly type: 'readFailed'; readonly torrent: number; readonly message: string }
   /** Once a second, when there are limits. */
   | { readonly type: 'load'; readonly down: GroupLoad; readonly up: GroupLoad }
+  | { readonly type: 'measured'; readonly figures: GroupFigures }
   | { readonly type: 'stats'; readonly torrents: readonly TorrentStats[] };
 
 /** What `post` needs of a `MessagePort`. */

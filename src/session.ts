@@ -16,7 +16,7 @@ import { Download } from './download.js';
 import { SpateError } from './errors.js';
 import { GroupPool } from './group-pool.js';
 import type { DownloadHost } from './host.js';
-import type { FromGroup, ToGroup } from './messages.js';
+import type { FromGroup, GroupFigures, ToGroup } from './messages.js';
 import { type Options, resolveOptions } from './options.js';
 import { canonicalIp, familyOf } from './protocol/address.js';
 import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
@@ -56,6 +56,8 @@ export interface SessionSettings {
   readonly options?: Partial<Options>;
   /** The compiled peer-group worker, when it is not beside this file. */
   readonly workerUrl?: URL;
+  /** Groups measure themselves, for `measure`. */
+  readonly measure?: boolean;
   /** Uniform in [0, 1), for everything random: makes a test repeatable. */
   readonly random?: () => number;
 }
@@ -92,6 +94,7 @@ export class Session {
   #port = 0;
   #listening: { resolve: (port: number) => void; reject: (error: SpateError) => void } | undefined;
   #fatal: SpateError | undefined;
+  readonly #measuring = new Map<number, (figures: GroupFigures) => void>();
   #closing: Promise<void> | undefined;
 
   private constructor(settings: SessionSettings) {
@@ -116,6 +119,7 @@ export class Session {
         encryption: settings.encryption ?? 'prefer',
         options: this.#options,
         workerUrl: settings.workerUrl,
+        ...(settings.measure === true && { measure: true }),
       },
       {
         onStart: (group) => this.#rates.tell(group),
@@ -182,6 +186,17 @@ export class Session {
     return download;
   }
 
+  /** What each group has measured so far; for a session that was opened with `measure`, one call at a time. */
+  async measure(): Promise<GroupFigures[]> {
+    if (this.#settings.measure !== true) throw new SpateError('USAGE', 'this session was not opened to be measured');
+    const asked = Array.from({ length: this.#pool.size }, (_, group) => {
+      const answer = new Promise<GroupFigures>((resolve) => this.#measuring.set(group, resolve));
+      this.#send(group, { type: 'measure' });
+      return answer;
+    });
+    return await Promise.all(asked);
+  }
+
   /** Stops every download, tells the trackers (2 s at most) and ends the threads. Safe to call again. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -244,6 +259,8 @@ export class Session {
         return this.#listening?.resolve(message.port);
       case 'listenFailed':
         return this.#onListenFailed(message.message);
+      case 'measured':
+        return this.#measuring.get(group)?.(message.figures);
       case 'load':
         return this.#rates.onLoad(group, message.down, message.up);
       case 'incoming':

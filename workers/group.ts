@@ -16,6 +16,7 @@ import { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
 import { GroupTorrent } from './group-torrent.js';
 import { Limit } from './limits.js';
+import { Probe } from './probe.js';
 
 /** Bytes read from a socket at once; all sockets of the thread share the buffer. */
 const SCRATCH_BYTES = 64 * 1024;
@@ -56,6 +57,7 @@ class Group implements GroupContext {
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly #bind: string | undefined;
   readonly #timer: NodeJS.Timeout;
+  readonly #probe: Probe | undefined;
   #server: Server | undefined;
   #peers = 0;
   #drainAt = 0;
@@ -72,6 +74,7 @@ class Group implements GroupContext {
     this.encryption = start.encryption ?? 'prefer';
     this.openFiles = new OpenFiles(start.options.openFiles);
     this.#bind = start.bind;
+    this.#probe = start.measure === true ? new Probe() : undefined;
     this.#port = start.port;
     this.#onStopped = onStopped;
     this.#timer = setInterval(() => this.#onTick(), this.options.tickMs);
@@ -90,7 +93,9 @@ class Group implements GroupContext {
   }
 
   post(message: FromGroup): void {
-    if (!this.#stopped) post(this.#port, message);
+    if (this.#stopped) return;
+    this.#probe?.onMessage();
+    post(this.#port, message);
   }
 
   torrentOf(name: Uint8Array): GroupTorrent | undefined {
@@ -99,6 +104,7 @@ class Group implements GroupContext {
 
   onMessage(message: ToGroup): void {
     const now = this.now();
+    this.#probe?.onMessage();
     this.#drainAt = now + this.options.doorbellMs;
     switch (message.type) {
       case 'listen':
@@ -131,6 +137,9 @@ class Group implements GroupContext {
       case 'limits':
         this.down.set(message.down, now);
         return this.up.set(message.up, now);
+      case 'measure':
+        if (this.#probe !== undefined) this.post({ type: 'measured', figures: this.#probe.figures() });
+        return;
       case 'stop':
         return this.stop();
     }
@@ -167,6 +176,7 @@ class Group implements GroupContext {
     for (const torrent of this.#torrents.values()) torrent.remove('stopped');
     this.#stopped = true;
     clearInterval(this.#timer);
+    this.#probe?.stop();
     this.#server?.close();
     this.#port.close();
     this.#onStopped();
@@ -196,16 +206,19 @@ class Group implements GroupContext {
     if (torrent === undefined) return;
     const connection = new Connection(this, torrent, host, port, encrypted);
     torrent.add(connection);
+    let heard: ReturnType<Probe['tap']> | undefined;
     const onread = {
       buffer: this.#scratch,
       callback: (length: number, bytes: Uint8Array): boolean => {
+        heard?.(bytes, 0, length);
         connection.onBytes(bytes, 0, length);
         return true;
       },
     };
-    connection.attach(
-      netConnect({ host, port, onread, ...(this.#bind === undefined ? {} : { localAddress: this.#bind }) }),
-    );
+    const bound = this.#bind === undefined ? {} : { localAddress: this.#bind };
+    const socket = netConnect({ host, port, onread, ...bound });
+    heard = this.#probe?.tap(socket);
+    connection.attach(socket);
   }
 
   /** Without `--bind` on `::`, which takes IPv4 as well (`ipv6Only` is off); on 0.0.0.0 where the system has no IPv6. */

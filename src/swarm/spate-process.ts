@@ -12,6 +12,8 @@ export interface SpateProcessOptions {
   readonly env?: NodeJS.ProcessEnv | undefined;
   readonly stdout: 'inherit' | 'pipe';
   readonly stderr: 'inherit' | 'pipe';
+  /** Opens a channel for messages that are cloned, binary ones too. */
+  readonly ipc?: boolean | undefined;
 }
 
 /** How a process ended. */
@@ -35,12 +37,13 @@ const GRACE_MS = 5_000;
 const CLI = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 
 export function spawnSpate(args: readonly string[], options: SpateProcessOptions): SpateProcess {
-  const { cli = CLI, cwd, env, stdout, stderr } = options;
+  const { cli = CLI, cwd, env, stdout, stderr, ipc = false } = options;
   const leash = new URL('../swarm/leash.js', pathToFileURL(cli));
   const child = spawn(process.execPath, ['--import', leash.href, cli, ...args], {
     cwd,
     env: env ?? process.env,
-    stdio: ['pipe', stdout, stderr],
+    stdio: ipc ? ['pipe', stdout, stderr, 'ipc'] : ['pipe', stdout, stderr],
+    serialization: 'advanced',
     detached: process.platform !== 'win32',
     windowsHide: true,
   });

@@ -54,6 +54,7 @@ const TO_GROUP = {
   roster: [{ type: 'roster', torrent: 1, peers: [{ host: '192.0.2.1', port: 1, flags: 0x10 }] }, []],
   refuse: [{ type: 'refuse', infohash }, []],
   limits: [{ type: 'limits', down: 1, up: 2 }, []],
+  measure: [{ type: 'measure' }, []],
   stop: [{ type: 'stop' }, []],
 } satisfies { readonly [Type in ToGroup['type']]: [Extract<ToGroup, { type: Type }>, ArrayBuffer[]] };
 
@@ -85,6 +86,10 @@ const FROM_GROUP = {
   incoming: [{ type: 'incoming', infohash }, []],
   removed: [{ type: 'removed', torrent: 1 }, []],
   readFailed: [{ type: 'readFailed', torrent: 1, message: 'gone' }, []],
+  measured: [
+    { type: 'measured', figures: { utilisation: 0.5, delayP99Ms: 1, gcMs: 2, messages: 3, latency: [0, 4] } },
+    [],
+  ],
   load: [{ type: 'load', down: LOAD, up: LOAD }, []],
   stats: [
     {
