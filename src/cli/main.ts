@@ -29,6 +29,8 @@ const program = new Command('spate')
   .description('A BitTorrent downloader.')
   .version(VERSION)
   .addHelpText('after', HELP)
+  // What follows the name of a command is that command's.
+  .enablePositionalOptions()
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(usageError(text)) });
 addGet(program);
