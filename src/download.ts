@@ -238,16 +238,20 @@ export class Download {
   }
 
   #announce(): void {
-    const { options, port } = this.#host;
+    const host = this.#host;
+    const { options, families } = host;
     const tiers = [...this.metainfo.trackers, ...(this.#settings.trackers ?? []).map((url) => [url])];
     if (tiers.length === 0) return;
-    this.#announcer = this.#host.createAnnouncer({
+    this.#announcer = host.createAnnouncer({
       tiers,
       infohash: this.metainfo.infohash,
       peerId: this.#peerId,
-      port,
+      // A gateway may come to give another one.
+      get port() {
+        return host.port;
+      },
       options,
-      families: this.#host.families,
+      families,
       progress: () => ({ uploaded: this.#uploaded, downloaded: this.#downloaded, left: this.#left }),
       onStatus: (status) => this.#onTracker(status),
     });

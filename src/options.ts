@@ -24,11 +24,11 @@ const TUNABLES = {
     why: 'cap of buffered payload, all torrents together',
   },
   leaseAheadMs: {
-    default: 50,
+    default: 20,
     min: 1,
     max: 10_000,
     unit: 'ms',
-    why: 'work leased ahead of the requests; more eats the budget, less leaves bubbles when main is busy',
+    why: 'work leased ahead of the requests; more eats the budget and its page faults, less leaves bubbles when main is busy',
   },
   leaseAheadPieces: { default: 2, min: 1, max: 1024, unit: 'count', why: 'least number of pieces leased ahead' },
   leaseIdleMs: {
@@ -318,6 +318,33 @@ const TUNABLES = {
     unit: 'count',
     why: 'peers asked for per announce; trackers cap at 50 to 200',
   },
+
+  // Port mapping
+  natLifetimeMs: {
+    default: 3_600_000,
+    min: 120_000,
+    max: 86_400_000,
+    unit: 'ms',
+    why: 'asked of the gateway, renewed at half; a mapping left behind by a crash is gone after an hour',
+  },
+  natRetryMs: {
+    default: 600_000,
+    min: 1_000,
+    max: 86_400_000,
+    unit: 'ms',
+    why: 'pause after no gateway gave a mapping; still twice within what is left of a lease of an hour',
+  },
+  natResendMs: { default: 250, min: 10, max: 10_000, unit: 'ms', why: 'RFC 6886 §3.1: first wait; doubles' },
+  natSearchMs: { default: 4_000, min: 10, max: 60_000, unit: 'ms', why: 'UPnP: gateways may take 2 s to answer' },
+  natRequestMs: { default: 5_000, min: 10, max: 60_000, unit: 'ms', why: 'UPnP: one HTTP exchange with a slow router' },
+  natBodyBytes: {
+    default: 256 * 1024,
+    min: 1024,
+    max: 4 * MIB,
+    unit: 'bytes',
+    why: 'UPnP: cap of a description; those of routers are under 20 KiB',
+  },
+  natCloseMs: { default: 1_000, min: 0, max: 10_000, unit: 'ms', why: 'longest wait at exit to take the mapping back' },
 
   // Patience of a download
   peerTimeoutMs: {

@@ -11,6 +11,7 @@ import { openFileLimit, withinDescriptors } from './descriptors.js';
 import { Announcer } from './discovery/announcer.js';
 import { systemClock } from './discovery/clock.js';
 import { HttpTrackers } from './discovery/http-tracker.js';
+import { gatewayMapping, type PortMapping } from './discovery/port-mapping/port-mapping.js';
 import { UdpTrackers } from './discovery/udp-tracker.js';
 import { Download } from './download.js';
 import { SpateError } from './errors.js';
@@ -49,6 +50,13 @@ export interface SessionSettings {
    * nothing else, `off` never encrypts.
    */
   readonly encryption?: EncryptionMode;
+  /**
+   * Ask the gateway to forward the port (PCP, NAT-PMP, UPnP); off when absent: a library opens no door unasked. Never on
+   * loopback.
+   */
+  readonly nat?: boolean;
+  /** What becomes of that, a line at a time. */
+  readonly onNat?: (line: string) => void;
   /** Most bytes per second received and sent, all torrents together; 0 or absent for no limit. */
   readonly maxDown?: number;
   readonly maxUp?: number;
@@ -82,6 +90,7 @@ export class Session {
   readonly #udp: UdpTrackers;
   readonly #host: DownloadHost<Download>;
   readonly #rates: RateSplit;
+  readonly #nat: PortMapping | undefined;
   readonly #timer: NodeJS.Timeout;
   readonly #downloads = new Map<number, Download>();
   readonly #byInfohash = new Map<string, Download>();
@@ -111,6 +120,7 @@ export class Session {
     const bound = this.#bind === undefined ? {} : { bind: this.#bind };
     this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, ...bound });
     this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...bound });
+    this.#nat = settings.nat === true ? this.#createMapping() : undefined;
     this.#host = this.#createHost(workers);
     this.#pool = new GroupPool(
       {
@@ -144,6 +154,7 @@ export class Session {
     const session = new Session(settings);
     try {
       session.#port = await session.#listen(settings.port ?? 0);
+      session.#nat?.start(session.#port);
     } catch (error) {
       await session.close();
       throw error;
@@ -151,7 +162,7 @@ export class Session {
     return session;
   }
 
-  /** The port that is listened on and announced. */
+  /** The port that is listened on; announced, too, unless the gateway forwards another one to it. */
   get port(): number {
     return this.#port;
   }
@@ -204,11 +215,16 @@ export class Session {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#downloads.values()].map((download) => download.stop()));
+    await Promise.all([this.#nat?.close(), ...[...this.#downloads.values()].map((download) => download.stop())]);
     clearInterval(this.#timer);
     this.#http.close();
     this.#udp.close();
     await this.#pool.close();
+  }
+
+  #createMapping(): PortMapping | undefined {
+    const onDetail = this.#settings.onNat ?? (() => {});
+    return gatewayMapping({ options: this.#options, bind: this.#bind, random: this.#secret, onDetail });
   }
 
   #createHost(workers: number): DownloadHost<Download> {
@@ -227,7 +243,7 @@ export class Session {
       },
       random: this.#settings.random ?? Math.random,
       get port() {
-        return session.#port;
+        return session.#nat?.externalPort ?? session.#port;
       },
       now: () => performance.now(),
       createPeerId: () => createPeerId(VERSION, this.#secret),

@@ -26,6 +26,8 @@ export interface NetworkFlags extends OutputFlags {
   readonly bind?: string;
   /** Bytes. */
   readonly memory?: number;
+  /** `false` leaves the gateway alone. */
+  readonly nat?: boolean;
   readonly encryption?: EncryptionMode;
   /** Bytes per second, 0 for no limit. */
   readonly maxDown?: number;
@@ -60,6 +62,7 @@ export function addNetworkFlags(command: Command): Command {
     .option('--tracker <url>', 'announce to this tracker too; repeatable', checked(collected(parseTracker)))
     .option('--port <n>', 'listen on this TCP port (default: a free one)', checked(parseInteger(0, 65_535)))
     .option('--bind <addr>', 'listen on and connect from this IP address (default: all)', checked(parseIp))
+    .option('--no-nat', 'do not ask the gateway to forward the port; it never is on loopback')
     .option('--max-down <rate>', 'receive at most this per second, such as 10MiB or 50Mbit', checked(parseRateLimit))
     .option('--max-up <rate>', 'send at most this per second', checked(parseRateLimit))
     .option('--no-upload', 'give nothing to other peers')
@@ -99,12 +102,13 @@ export function addPatienceFlags(command: Command): Command {
 
 /** The session that the flags ask for. */
 export function sessionSettings(flags: NetworkFlags): SessionSettings {
-  const { workers, port, bind, encryption, maxDown, maxUp, upload, memory, peerTimeout, stallTimeout } = flags;
+  const { workers, port, bind, nat, encryption, maxDown, maxUp, upload, memory, peerTimeout, stallTimeout } = flags;
   const { peers, maxPeers } = flags;
   return {
     ...(workers !== undefined && { workers }),
     ...(port !== undefined && { port }),
     ...(bind !== undefined && { bind }),
+    nat: nat !== false,
     ...(encryption !== undefined && { encryption }),
     ...(maxDown !== undefined && { maxDown: finite(maxDown) }),
     ...(maxUp !== undefined && { maxUp: finite(maxUp) }),

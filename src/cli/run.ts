@@ -81,7 +81,7 @@ async function runJobs(
 ): Promise<void> {
   const { flags } = settings;
   const peers = await peersOf(flags, output, signal);
-  const session = await Session.open(sessionSettings(flags));
+  const session = await Session.open({ ...sessionSettings(flags), onNat: (line) => output.detail(line) });
   output.detail(`listening on port ${session.port}`);
   const hideProgress = showProgress(output, () => activeItems(jobs));
   const context: RunContext = { output, port: session.port, signal };

@@ -72,7 +72,7 @@ test.each([
 test.each(['magnet:?xt=urn:btih:0', 'https://a.example/x.torrent', 'a'.repeat(40)])(
   'the source %s is not supported yet: exit code 3',
   async (source) => {
-    const { code, stdout, stderr } = await spate([source]);
+    const { code, stdout, stderr } = await spate([source, '--no-nat']);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
     expect(stderr).toMatch(/^spate: [^\n]+ are not supported yet; [^\n]+\n$/);
   },
@@ -80,7 +80,11 @@ test.each(['magnet:?xt=urn:btih:0', 'https://a.example/x.torrent', 'a'.repeat(40
 
 test('a file that is no torrent is exit code 3, for every command', async () => {
   const { path } = await torrentFile(Buffer.from('hello'));
-  for (const args of [[path], ['seed', path], ['info', path]]) {
+  for (const args of [
+    [path, '--no-nat'],
+    ['seed', path, '--no-nat'],
+    ['info', path],
+  ]) {
     const { code, stdout, stderr } = await spate(args);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
     expect(stderr).toBe(`spate: ${path}: not a torrent: starts with \`hello\`\n`);
@@ -89,13 +93,13 @@ test('a file that is no torrent is exit code 3, for every command', async () => 
 
 test('a torrent that has been cut off is exit code 3', async () => {
   const { path } = await torrentFile(TORRENT.subarray(0, -5));
-  const { code, stderr } = await spate([path]);
+  const { code, stderr } = await spate([path, '--no-nat']);
   expect(code).toBe(3);
   expect(stderr).toMatch(/^spate: \S+a\.torrent: invalid torrent: [^\n]+\n$/);
 });
 
 test('a file that is missing is exit code 3, and --json says so too', async () => {
-  const { code, stdout, stderr } = await spate(['none.torrent', '--json']);
+  const { code, stdout, stderr } = await spate(['none.torrent', '--json', '--no-nat']);
   const message = 'cannot read none.torrent: expected a .torrent file, but there is no such file';
   expect({ code, stderr }).toEqual({ code: 3, stderr: `spate: ${message}\n` });
   expect(JSON.parse(stdout)).toMatchObject({
