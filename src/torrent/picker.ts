@@ -57,6 +57,8 @@ export class Picker {
   #sortedAt = Number.NEGATIVE_INFINITY;
   #sortedVersion = -1;
   readonly #cursors: number[];
+  /** Per group: the piece whose run was cut short by what was asked for; -1 for none. The rest of it is next. */
+  readonly #begun: number[];
   /** When a group that reached the end may walk the order again, for pieces that its peers could not give before. */
   readonly #wrapAt: number[];
   /** Pieces that came back: partial ones, and missing ones that a cursor may have passed. */
@@ -95,6 +97,7 @@ export class Picker {
     this.#pickable = this.#left;
     this.#have = have.count;
     this.#cursors = availability.map(() => 0);
+    this.#begun = availability.map(() => -1);
     this.#wrapAt = availability.map(() => Number.NEGATIVE_INFINITY);
   }
 
@@ -123,6 +126,8 @@ export class Picker {
     this.#takeReturned(PieceState.partial, source, most, picked);
     const count = Math.min(most, picked.length + fresh);
     this.#takeReturned(PieceState.missing, source, count, picked);
+    const begun = this.#begun[group]!;
+    if (begun !== -1) this.#takeRun(begun, group, source, count, picked);
     const passed = this.#cursors[group]!;
     this.#walk(group, passed, this.#order.length, source, count, picked);
     if (picked.length < count && passed > 0 && now >= this.#wrapAt[group]!) {
@@ -177,21 +182,24 @@ export class Picker {
     let cursor = from;
     while (cursor < to && picked.length < count) {
       const piece = this.#order[cursor++] as PieceIndex;
-      if (this.#states[piece] === PieceState.missing && source.canGive(piece))
-        this.#takeRun(piece, source, count, picked);
+      if (this.#states[piece] !== PieceState.missing || !source.canGive(piece)) continue;
+      this.#takeRun(piece, group, source, count, picked);
     }
     this.#cursors[group] = cursor;
   }
 
-  /** Takes a missing piece and its missing neighbours inside the same aligned run, but none that is less rare and no small one. */
-  #takeRun(piece: PieceIndex, source: Source, count: number, picked: PieceIndex[]): void {
+  /** Takes a piece and its neighbours inside the same aligned run, as far as they are missing and no less rare, or small. */
+  #takeRun(piece: number, group: number, source: Source, count: number, picked: PieceIndex[]): void {
     const first = piece - (piece % this.runLength);
     const end = Math.min(first + this.runLength, this.#states.length);
-    this.#take(piece, picked);
+    // Of a run begun before, the piece itself has gone out, and may have come back.
+    const isMissing = this.#states[piece] === PieceState.missing && source.canGive(piece);
+    if (isMissing && picked.length < count) this.#take(piece as PieceIndex, picked);
     for (let next = first; next < end && picked.length < count; next++) {
       if (this.#states[next] !== PieceState.missing || !this.#goesWith(piece, next)) continue;
       if (source.canGive(next)) this.#take(next as PieceIndex, picked);
     }
+    this.#begun[group] = picked.length < count ? -1 : piece;
   }
 
   #goesWith(piece: number, next: number): boolean {
@@ -236,6 +244,7 @@ export class Picker {
       this.#order[starts[total[piece]!]!++] = piece;
     }
     this.#cursors.fill(0);
+    this.#begun.fill(-1);
   }
 
   #totalAvailability(): Uint32Array {

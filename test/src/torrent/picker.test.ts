@@ -263,6 +263,15 @@ describe('neighbours', () => {
     expect(ascending(picker.pick(0, ANY, 8, 2))).toEqual([4, 7]);
   });
 
+  it('are picked to the end of their run before another one is begun', () => {
+    const { picker } = setup({ pieces: 64, pieceLength: MIB / 4 });
+    const picked = Array.from({ length: 16 }, (_, i) => picker.pick(0, ANY, 3, i)).flat();
+    const runs = picked.map((piece) => Math.floor(piece / 16));
+    expect(new Set(runs.slice(0, 16)).size).toBe(1);
+    expect(new Set(runs.slice(16, 32)).size).toBe(1);
+    expect(new Set(picked).size).toBe(48);
+  });
+
   it('are never more than asked for', () => {
     const { picker } = setup({ pieces: 64, pieceLength: MIB / 64 });
     expect(picker.pick(0, ANY, 5, 0)).toHaveLength(5);
