@@ -204,6 +204,13 @@ const TUNABLES = {
     unit: 'ms',
     why: 'of its rate is the least a fast peer is asked for: each write of requests costs as much as 40 KiB of payload',
   },
+  requestTightMs: {
+    default: 300,
+    min: 0,
+    max: 60_000,
+    unit: 'ms',
+    why: 'most work queued at a peer when no buffer is free: with hundreds of slow peers their queues are all the memory there is',
+  },
   requestQueueMs: {
     default: 3_000,
     min: 100,

@@ -123,6 +123,7 @@ export class Transfer {
     const fresh = budget.room(geometry.pieceLength);
     const pieces = this.#picker.pick(group, this.#sections[group]!, open, now, fresh);
     for (const piece of pieces) this.#outbox[group]!.push(this.#grantOf(group, piece));
+    this.#settings.memory.isSpent = pieces.length === 0 && fresh === 0 && !this.#picker.isExhausted;
     if (pieces.length === 0 && this.#isEndgame(now)) this.#askForCopy(group);
     return pieces.length > 0;
   }

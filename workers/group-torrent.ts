@@ -31,6 +31,7 @@ interface Content {
   readonly needs: Bitfield;
   readonly full: Bitfield;
   readonly desk: LeaseDesk;
+  readonly memory: SharedMemory;
   readonly section: GroupSection;
   readonly uploader: Uploader;
   readonly private: boolean;
@@ -97,6 +98,10 @@ export class GroupTorrent implements SessionTorrent {
     return this.#ready.full;
   }
 
+  get isTight(): boolean {
+    return this.#ready.memory.isSpent;
+  }
+
   get #ready(): Content {
     if (this.#content === undefined) throw new Error(`torrent ${this.key} is used before its metainfo`);
     return this.#content;
@@ -124,6 +129,7 @@ export class GroupTorrent implements SessionTorrent {
       }),
       private: message.private,
       metadataSize: message.metadataSize,
+      memory,
       section,
       uploader: new Uploader(store, geometry, this.#context, {
         onSent: (session, bytes) => this.#onSent(session, bytes),
@@ -336,7 +342,8 @@ export class GroupTorrent implements SessionTorrent {
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
     if (this.#context.up.isLimited) this.#serveByTurns();
-    if (this.#ready.gauge.isStarved(now)) for (const session of this.#sessions()) session.contest(now);
+    const isEndgame = this.#ready.gauge.isStarved(now) && !this.#ready.memory.isSpent;
+    if (isEndgame) for (const session of this.#sessions()) session.contest(now);
     this.ask(now);
   }
 

@@ -15,6 +15,8 @@ import { Match, RequestQueue } from './request-queue.js';
 export interface DownloadTorrent {
   readonly geometry: Geometry;
   readonly leases: LeaseTable;
+  /** Whether there is more to lease and no memory for it. */
+  readonly isTight: boolean;
   /** A block of a lease is in place. */
   onBlock(lease: PieceBuffer, bytes: number): void;
   onWaste(bytes: number): void;
@@ -86,10 +88,10 @@ export class DownloadSide {
     // A snubbed peer has enough to answer: asking it again for the same block gets us dropped by some.
     if (askable === undefined || (this.pipeline.snubbed && this.requests.released > 0) || now < this.#restUntil) return;
     const outstanding = this.requests.size;
-    const window = this.pipeline.window;
+    const window = this.#torrent.isTight ? this.pipeline.tightWindow : this.pipeline.window;
     if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
     const { leases } = this.#torrent;
-    const room = window - outstanding;
+    const room = Math.max(0, window - outstanding);
     const possible = Math.min(room, leases.missingBlocks);
     const allowed = this.#torrent.takeRequests(possible, now);
     const assigned = leases.assign(this.#peer, askable, allowed, (piece, block) => this.requests.push(piece, block));

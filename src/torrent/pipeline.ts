@@ -18,7 +18,13 @@ const PROBE_EVERY_MS = 4_000;
 
 type PipelineOptions = Pick<
   Options,
-  'requestsAtStart' | 'requestsMin' | 'requestsMax' | 'requestsUnknownReqq' | 'requestQueueMs' | 'requestAheadMs'
+  | 'requestsAtStart'
+  | 'requestsMin'
+  | 'requestsMax'
+  | 'requestsUnknownReqq'
+  | 'requestQueueMs'
+  | 'requestAheadMs'
+  | 'requestTightMs'
 >;
 
 export class Pipeline {
@@ -44,6 +50,12 @@ export class Pipeline {
   /** Blocks that may be outstanding now. */
   get window(): number {
     return this.#snubbed ? 1 : this.#window;
+  }
+
+  /** The window when memory is short: what is owed by a slow peer keeps buffers from others. */
+  get tightWindow(): number {
+    const owed = Math.ceil((this.#rate * this.#options.requestTightMs) / BLOCK_LENGTH);
+    return Math.min(this.window, Math.max(this.#options.requestsMin, owed));
   }
 
   get snubbed(): boolean {

@@ -5,6 +5,7 @@
  * | section | bytes | written by | read by |
  * | --- | --- | --- | --- |
  * | piece hashes | 20 per piece | main, before sharing | groups |
+ * | spent flag | int32 | main | groups |
  * | per group: seeds, version, any-piece flag | 3 x int32 | the group | main |
  * | per group: availability, uint16 per piece | 2 per piece | the group | main |
  * | per group: hungry bitset | 1 bit per piece | the group | main |
@@ -15,13 +16,18 @@
  */
 
 const HASH_LENGTH = 20;
+const FLAGS_LENGTH = 4;
 const HEADER_LENGTH = 12;
 
 const align = (bytes: number): number => (bytes + 3) & ~3;
 
 /** Bytes the memory of a torrent takes. */
 function sizeOf(pieceCount: number, groupCount: number): number {
-  return align(HASH_LENGTH * pieceCount) + groupCount * groupLength(pieceCount);
+  return groupsAt(pieceCount) + groupCount * groupLength(pieceCount);
+}
+
+function groupsAt(pieceCount: number): number {
+  return align(HASH_LENGTH * pieceCount) + FLAGS_LENGTH;
 }
 
 function groupLength(pieceCount: number): number {
@@ -33,11 +39,13 @@ export class SharedMemory {
   readonly pieceCount: number;
   /** SHA-1 of each piece, 20 bytes each. */
   readonly hashes: Uint8Array;
+  readonly #flags: Int32Array;
 
   constructor(buffer: SharedArrayBuffer, pieceCount: number) {
     this.buffer = buffer;
     this.pieceCount = pieceCount;
     this.hashes = new Uint8Array(buffer, 0, HASH_LENGTH * pieceCount);
+    this.#flags = new Int32Array(buffer, align(HASH_LENGTH * pieceCount), 1);
   }
 
   /** @param hashes 20 bytes per piece */
@@ -46,6 +54,15 @@ export class SharedMemory {
     const memory = new SharedMemory(new SharedArrayBuffer(sizeOf(pieceCount, groupCount)), pieceCount);
     memory.hashes.set(hashes);
     return memory;
+  }
+
+  /** Whether main has pieces to lease but no buffers for them: who waits for work then need not ask for what others owe. */
+  get isSpent(): boolean {
+    return this.#flags[0] === 1;
+  }
+
+  set isSpent(spent: boolean) {
+    this.#flags[0] = spent ? 1 : 0;
   }
 
   section(group: number): GroupSection {
@@ -64,7 +81,7 @@ export class GroupSection {
 
   constructor(memory: SharedMemory, group: number) {
     const { buffer, pieceCount } = memory;
-    const start = align(HASH_LENGTH * pieceCount) + group * groupLength(pieceCount);
+    const start = groupsAt(pieceCount) + group * groupLength(pieceCount);
     this.#header = new Int32Array(buffer, start, 3);
     this.availability = new Uint16Array(buffer, start + HEADER_LENGTH, pieceCount);
     this.hungry = new Uint8Array(buffer, start + HEADER_LENGTH + align(2 * pieceCount), Math.ceil(pieceCount / 8));

@@ -130,6 +130,8 @@ export class FakeTorrent implements SessionTorrent {
     this.waste += bytes;
   }
 
+  isTight = false;
+
   takeRequests(blocks: number): number {
     return Math.min(blocks, this.allowance);
   }

@@ -155,6 +155,22 @@ describe('the window of a steady peer', () => {
   });
 });
 
+describe('the window when memory is short', () => {
+  it('holds 300 ms of the rate, and never more than the usual one', () => {
+    const peer = new SimulatedPeer(500, 50);
+    peer.run(20_000);
+    const owed = Math.ceil((500 * DEFAULTS.requestTightMs) / BLOCK);
+    expect(peer.pipeline.window).toBeGreaterThan(1.5 * owed);
+    expect(Math.abs(peer.pipeline.tightWindow - owed)).toBeLessThanOrEqual(2);
+    peer.pipeline.onSnub();
+    expect(peer.pipeline.tightWindow).toBe(1);
+  });
+
+  it('is the least there is while the rate is not known', () => {
+    expect(new Pipeline(DEFAULTS).tightWindow).toBe(requestsMin);
+  });
+});
+
 describe('the window of a slow peer', () => {
   it.each([1, 5, 20, 60, 100])('falls to 3 s of its rate: %d KiB/s', (rate) => {
     const peer = new SimulatedPeer((rate * 1024) / 1000, 100);

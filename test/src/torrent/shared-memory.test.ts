@@ -26,6 +26,18 @@ describe('SharedMemory', () => {
     expect([other.availability[9], other.seeds, other.version, other.canGive(9)]).toEqual([0, 0, 0, false]);
   });
 
+  it('tells the groups that the budget is spent, and when it is not', () => {
+    const memory = SharedMemory.create(hashesFor(3), 2);
+    const theirs = new SharedMemory(memory.buffer, 3);
+    expect(theirs.isSpent).toBe(false);
+    memory.isSpent = true;
+    expect(theirs.isSpent).toBe(true);
+    expect(theirs.hashes).toEqual(hashesFor(3));
+    expect([0, 1].map((group) => theirs.section(group).seeds)).toEqual([0, 0]);
+    memory.isSpent = false;
+    expect(theirs.isSpent).toBe(false);
+  });
+
   it('can give any piece while the flag says so, without the bitset', () => {
     const section = SharedMemory.create(hashesFor(3), 1).section(0);
     expect([0, 1, 2].some((piece) => section.canGive(piece))).toBe(false);
