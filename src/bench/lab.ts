@@ -86,9 +86,9 @@ export class Seeders {
   readonly peers: readonly PeerAddress[];
   readonly #children: readonly Child<PeerReport>[];
 
-  private constructor(children: readonly Child<PeerReport>[], ports: readonly number[]) {
+  private constructor(children: readonly Child<PeerReport>[], peers: readonly PeerAddress[]) {
     this.#children = children;
-    this.peers = ports.map((port) => ({ host: LOOPBACK, port }));
+    this.peers = peers;
   }
 
   static async start(lab: Lab, settings: BenchSettings): Promise<Seeders> {
@@ -99,7 +99,7 @@ export class Seeders {
         kind: 'serve',
         seed: SEED,
         pieceLength: piece,
-        host: LOOPBACK,
+        host: seederHost(n),
         ports: conns,
         torrents,
         rttMs,
@@ -112,7 +112,7 @@ export class Seeders {
     const ready = await Promise.all(children.map((child) => child.next('ready')));
     return new Seeders(
       children,
-      ready.flatMap(({ ports }) => ports),
+      ready.flatMap(({ ports }, n) => ports.map((port) => ({ host: seederHost(n), port }))),
     );
   }
 
@@ -121,6 +121,9 @@ export class Seeders {
     return await Promise.all(this.#children.map(usageOf));
   }
 }
+
+/** Bad data bans an address, so that a liar needs one of its own; only Linux has all of 127.0.0.0/8 without being told. */
+const seederHost = (nth: number): string => (process.platform === 'linux' ? `127.0.0.${nth + 1}` : LOOPBACK);
 
 export async function usageOf(child: Child<PeerReport>): Promise<number> {
   child.send('usage');

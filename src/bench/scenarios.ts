@@ -93,8 +93,7 @@ async function leechFrom({ lab, settings }: RunContext, client: Child<ClientRepo
     kind: 'leech',
     seed: SEED,
     pieceLength: settings.piece,
-    host: LOOPBACK,
-    ports: Array.from({ length: settings.seeders * settings.conns }, () => port),
+    peers: Array.from({ length: settings.seeders * settings.conns }, () => ({ host: LOOPBACK, port })),
     torrent: { infohash, first, length },
   });
   try {
@@ -144,8 +143,7 @@ export async function runStage(context: RunContext, stage: Stage, size: number):
     pieceLength: settings.piece,
     workers,
     out,
-    host: LOOPBACK,
-    ports: seeders?.peers.map(({ port }) => port) ?? [],
+    peers: seeders?.peers ?? [],
     torrent: { infohash, first, length },
   };
   const client = lab.start<ClientReport>(CLIENT_PROGRAM, job);

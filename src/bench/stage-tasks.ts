@@ -1,5 +1,6 @@
 /** The stages that run on threads: the Piscina entries of `stages.ts`. */
 import { hash } from 'node:crypto';
+import type { PeerAddress } from '../protocol/address.js';
 import type { WireSink } from '../protocol/wire.js';
 import { Pattern } from '../swarm/pattern.js';
 import { leech } from '../swarm/pattern-leecher.js';
@@ -14,8 +15,7 @@ export interface HashTask {
 export interface NetTask {
   readonly seed: string;
   readonly pieceLength: number;
-  readonly host: string;
-  readonly ports: readonly number[];
+  readonly peers: readonly PeerAddress[];
   readonly torrent: PatternTorrent;
 }
 
@@ -30,8 +30,8 @@ export function hashPieces({ pieceLength, bytes }: HashTask): number {
 }
 
 /** Receives and parses, nothing else. @returns bytes received */
-export async function fetch({ seed, pieceLength, host, ports, torrent }: NetTask): Promise<number> {
-  return await leech({ host, ports, torrent, pattern: new Pattern(seed, pieceLength), compare: false });
+export async function fetch({ seed, pieceLength, peers, torrent }: NetTask): Promise<number> {
+  return await leech({ peers, torrent, pattern: new Pattern(seed, pieceLength), compare: false });
 }
 
 const nothing = (): void => {};

@@ -4,6 +4,7 @@
  */
 import { Piscina } from 'piscina';
 import { resolveOptions } from '../options.js';
+import type { PeerAddress } from '../protocol/address.js';
 import { BLOCK_HEADER_LENGTH, BLOCK_LENGTH, WireDecoder, writeBlockHeader } from '../protocol/wire.js';
 import { FileStore } from '../storage/files.js';
 import { OpenFiles } from '../storage/open-files.js';
@@ -25,9 +26,8 @@ export interface StageJob {
   readonly pieceLength: number;
   readonly workers: number;
   readonly out: string;
-  readonly host: string;
   /** Of peers that serve `torrent`; for `net`. */
-  readonly ports: readonly number[];
+  readonly peers: readonly PeerAddress[];
   readonly torrent: PatternTorrent;
 }
 
@@ -51,7 +51,7 @@ export async function measureStage(job: StageJob): Promise<number> {
 }
 
 async function onThreads(job: StageJob): Promise<number> {
-  const { seed, pieceLength, size, host, ports, torrent, workers } = job;
+  const { seed, pieceLength, size, peers, torrent, workers } = job;
   const pool = new Piscina({
     filename: new URL('./stage-tasks.js', import.meta.url).href,
     minThreads: workers,
@@ -60,7 +60,7 @@ async function onThreads(job: StageJob): Promise<number> {
   });
   const tasks = Array.from({ length: workers }, (_, nth): HashTask | NetTask => {
     if (job.stage === 'hash') return { seed, pieceLength, bytes: Math.ceil(size / workers) };
-    return { seed, pieceLength, host, torrent, ports: ports.filter((_, i) => i % workers === nth) };
+    return { seed, pieceLength, torrent, peers: peers.filter((_, i) => i % workers === nth) };
   });
   try {
     const name = job.stage === 'hash' ? 'hashPieces' : 'fetch';

@@ -3,15 +3,15 @@
  * pattern; never hashed, never kept. Each takes its share of the pieces, as they come to be had.
  */
 import { connect, type Socket } from 'node:net';
+import type { PeerAddress } from '../protocol/address.js';
 import { encodeHandshake, HandshakeReader } from '../protocol/handshake.js';
 import * as wire from '../protocol/wire.js';
 import type { Pattern } from './pattern.js';
 import type { PatternTorrent } from './pattern-server.js';
 
 export interface LeechSettings {
-  readonly host: string;
-  /** One connection to each. */
-  readonly ports: readonly number[];
+  /** Each is a connection; a piece is asked of one. */
+  readonly peers: readonly PeerAddress[];
   readonly pattern: Pattern;
   readonly torrent: PatternTorrent;
   /** Compare what comes with the pattern. */
@@ -27,7 +27,7 @@ const SCRATCH_BYTES = 65_536;
  */
 export async function leech(settings: LeechSettings): Promise<number> {
   const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
-  const leechers = settings.ports.map((_, i) => new Leecher(settings, i, scratch));
+  const leechers = settings.peers.map((_, i) => new Leecher(settings, i, scratch));
   try {
     await Promise.all(leechers.map(({ done }) => done));
   } finally {
@@ -61,10 +61,10 @@ class Leecher implements wire.WireSink {
   constructor(settings: LeechSettings, nth: number, scratch: Buffer) {
     this.#settings = settings;
     this.#nth = nth;
-    const { pattern, torrent, host, ports } = settings;
+    const { pattern, torrent, peers } = settings;
     this.#pieces = Math.ceil(torrent.length / pattern.pieceLength);
     this.#left = 0;
-    for (let piece = nth; piece < this.#pieces; piece += ports.length) this.#left += this.#lengthOf(piece);
+    for (let piece = nth; piece < this.#pieces; piece += peers.length) this.#left += this.#lengthOf(piece);
     this.done = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
@@ -77,7 +77,7 @@ class Leecher implements wire.WireSink {
         return true;
       },
     };
-    this.#socket = connect({ host, port: ports[nth]!, onread, noDelay: true });
+    this.#socket = connect({ ...peers[nth]!, onread, noDelay: true });
     this.#socket.on('error', (error) => this.#fail(error));
     this.#socket.on('close', () => this.#fail(new Error(`a peer hung up with ${this.#left} bytes to go`)));
     const id = Buffer.from(`-LB0001-${Math.random().toString(36).slice(2).padEnd(12, '0').slice(0, 12)}`);
@@ -113,7 +113,7 @@ class Leecher implements wire.WireSink {
   }
 
   #add(piece: number): void {
-    if (piece < this.#pieces && piece % this.#settings.ports.length === this.#nth) this.#queue.push(piece);
+    if (piece < this.#pieces && piece % this.#settings.peers.length === this.#nth) this.#queue.push(piece);
   }
 
   #ask(): void {
@@ -149,7 +149,7 @@ class Leecher implements wire.WireSink {
   }
 
   onHaveAll(): void {
-    for (let piece = this.#nth; piece < this.#pieces; piece += this.#settings.ports.length) this.#add(piece);
+    for (let piece = this.#nth; piece < this.#pieces; piece += this.#settings.peers.length) this.#add(piece);
   }
 
   onBlockStart(index: number, begin: number, length: number): void {

@@ -1,5 +1,6 @@
 /** The program of a bench's peers, a process of its own on a leash: serves or fetches a pattern and tells what it cost. */
 import { messageOf } from '../errors.js';
+import type { PeerAddress } from '../protocol/address.js';
 import { Pattern } from './pattern.js';
 import { leech } from './pattern-leecher.js';
 import { type PatternServerSettings, type PatternTorrent, servePattern } from './pattern-server.js';
@@ -9,8 +10,7 @@ export type PeerJob = { readonly seed: string; readonly pieceLength: number } & 
   | ({ readonly kind: 'serve' } & Omit<PatternServerSettings, 'pattern'>)
   | {
       readonly kind: 'leech';
-      readonly host: string;
-      readonly ports: readonly number[];
+      readonly peers: readonly PeerAddress[];
       readonly torrent: PatternTorrent;
     }
 );
