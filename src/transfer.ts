@@ -18,6 +18,13 @@ type Returned = Extract<FromGroup, { type: 'returned' }>;
 type Shared = Extract<FromGroup, { type: 'shared' }>;
 type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
 
+/** An unfinished piece. */
+export interface Partial {
+  readonly buffer: ArrayBuffer;
+  /** One byte per block, 1 = present. */
+  readonly present: Uint8Array;
+}
+
 export interface TransferSettings {
   readonly torrent: number;
   readonly geometry: Geometry;
@@ -52,7 +59,7 @@ export class Transfer {
   readonly #ledger: LeaseLedger;
   readonly #sections: readonly GroupSection[];
   /** Unfinished pieces at home, with the blocks they hold. */
-  readonly #partials = new Map<PieceIndex, { buffer: ArrayBuffer; present: Uint8Array }>();
+  readonly #partials = new Map<PieceIndex, Partial>();
   /** Copies of leases that are being made: who makes it, for which group. */
   readonly #copies = new Map<number, { holder: number; group: number; piece: PieceIndex }>();
   /** Granted but not posted yet, per group. */
@@ -154,8 +161,8 @@ export class Transfer {
     for (const { lease, piece, buffer } of leases) {
       this.#ledger.settle(lease);
       const state = this.#picker.stateOf(piece);
-      // It has been hash-checked: whatever the number says, it is good unless it came before.
-      if (this.#stopped || state === PieceState.writing || state === PieceState.have) {
+      // It has been hash-checked: whatever the number says, it is good unless it came before. Also at a stop.
+      if (state === PieceState.writing || state === PieceState.have) {
         this.#free(buffer);
         continue;
       }
@@ -175,7 +182,8 @@ export class Transfer {
   }
 
   onReturned({ lease, piece, buffer, present }: Returned): void {
-    if (!this.#ledger.settle(lease) || this.#stopped || !this.#isOrphan(piece)) return this.#free(buffer);
+    const isKnown = this.#ledger.settle(lease);
+    if (!isKnown || !this.#isOrphan(piece)) return this.#free(buffer);
     const partial = present.includes(1);
     if (partial) this.#partials.set(piece, { buffer, present });
     else this.#free(buffer);
@@ -210,9 +218,24 @@ export class Transfer {
     this.#events.onCanLease();
   }
 
-  /** No more leases; what is being written is written. */
+  /** No more leases; what is verified is written. */
   stop(): void {
     this.#stopped = true;
+  }
+
+  /** Unfinished pieces at home: their blocks, and which there are. All that will come, once the groups have left. */
+  get partials(): ReadonlyMap<PieceIndex, Partial> {
+    return this.#partials;
+  }
+
+  /** An unfinished piece of an earlier run: leased before anything missing, with the blocks it has. */
+  adopt(piece: PieceIndex, partial: Partial): void {
+    this.#partials.set(piece, partial);
+    this.#picker.onReturned(piece, true);
+  }
+
+  /** Gives the buffers of unfinished pieces up. */
+  dropPartials(): void {
     for (const { buffer } of this.#partials.values()) this.#settings.budget.give(buffer);
     this.#partials.clear();
   }

@@ -17,6 +17,7 @@ const STATS: DownloadStats = {
   downloaded: 1.2 * GIB,
   uploaded: 10 * MIB,
   wasted: 0,
+  checkRate: 0,
   downRate: 124 * MIB,
   upRate: 2.1 * MIB,
   peers: 57,
