@@ -5,6 +5,13 @@ import type { Storage } from './storage/storage.js';
 
 export type DownloadState = 'checking' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
 
+/**
+ * How what is on disk is judged at the start. `auto` believes the saved resume state of files that have kept their size and time
+ * of last change, and hashes the others; `full` hashes all; `none` hashes nothing, believes the state wherever the sizes agree,
+ * and takes what no state vouches for as missing.
+ */
+export type CheckMode = 'auto' | 'full' | 'none';
+
 export interface DownloadSettings {
   /** Folder the torrent's file or folder is put in. */
   readonly out: string;
@@ -18,12 +25,14 @@ export interface DownloadSettings {
   readonly seed?: boolean;
   /** `false` serves what is on disk and fetches nothing. */
   readonly fetch?: boolean;
+  /** `auto` when absent. */
+  readonly check?: CheckMode;
   readonly onEvent?: (event: DownloadEvent) => void;
 }
 
 export type DownloadEvent =
-  /** Existing data has been hashed. */
-  | { readonly type: 'checked'; readonly pieces: number; readonly of: number }
+  /** What is on disk has been judged; `trusted` of the good pieces were not hashed. */
+  | { readonly type: 'checked'; readonly pieces: number; readonly of: number; readonly trusted: number }
   /** A tracker answered, warned or failed. */
   | { readonly type: 'tracker'; readonly status: TrackerStatus }
   | { readonly type: 'peer'; readonly what: string; readonly address: PeerAddress; readonly peerId?: Uint8Array }
@@ -33,8 +42,9 @@ export type DownloadEvent =
 export interface DownloadStats {
   readonly state: DownloadState;
   readonly length: number;
-  /** Hashed so far while checking. */
+  /** Judged so far while checking, and hashed per second. */
   readonly checked: number;
+  readonly checkRate: number;
   /** In verified pieces on disk. */
   readonly have: number;
   /** In wanted pieces that are not. */

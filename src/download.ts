@@ -12,14 +12,17 @@
  */
 import { resolve } from 'node:path';
 import type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
+import { Checkpoint, trustNothing } from './checkpoint.js';
 import { deferred } from './deferred.js';
 import type { Announcer, TrackerStatus } from './discovery/announcer.js';
-import { SpateError } from './errors.js';
+import { messageOf, SpateError } from './errors.js';
 import type { DownloadHost } from './host.js';
 import type { FromGroup, TorrentStats } from './messages.js';
 import { outOfPatience } from './patience.js';
 import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
+import { spill, unspill } from './spill.js';
+import type { Trust } from './storage/file-records.js';
 import { FileStore } from './storage/files.js';
 import type { Storage } from './storage/storage.js';
 import { verifyFiles } from './storage/verify.js';
@@ -53,6 +56,9 @@ export class Download {
   #memory: SharedMemory | undefined;
   readonly #wanted: Bitfield;
   readonly #groups: TorrentGroups;
+  readonly #checkpoint: Checkpoint | undefined;
+  /** Of hashing. */
+  readonly #checking = new RateMeter();
   #checked = 0;
   #haveBytes = 0;
   #activatedAt = 0;
@@ -94,6 +100,7 @@ export class Download {
     this.#store =
       settings.storage ?? new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
     this.#queue = new WriteQueue({ storage: this.#store, geometry: this.#geometry, options: host.options });
+    this.#checkpoint = this.#createCheckpoint();
     this.#running = this.#run();
   }
 
@@ -133,6 +140,7 @@ export class Download {
       state: this.#state,
       length: this.metainfo.length,
       checked: this.#checked,
+      checkRate: this.#checking.bytesPerSecond(now),
       have: this.#haveBytes,
       left: this.#left,
       downloaded: this.#downloaded,
@@ -156,36 +164,71 @@ export class Download {
     return this.#settings.fetch === false ? 0 : this.metainfo.length - this.#haveBytes;
   }
 
+  #createCheckpoint(): Checkpoint | undefined {
+    const { stateFolder, options, random, openFiles } = this.#host;
+    if (stateFolder === undefined) return undefined;
+    const { infohash, name, files } = this.metainfo;
+    return new Checkpoint({
+      stateFolder,
+      root: this.#settings.out,
+      name,
+      infohash,
+      files,
+      geometry: this.#geometry,
+      storage: this.#store,
+      disk: openFiles.disk,
+      saveEveryMs: options.saveEveryMs,
+      random,
+      onWarning: (message) => this.#emit({ type: 'warning', message }),
+    });
+  }
+
   /** The owner of whatever goes wrong before the swarm is joined. */
   async #run(): Promise<void> {
     try {
-      const have = await this.#check();
+      // Who only reads may do so beside others.
+      if (this.#settings.fetch !== false) await this.#checkpoint?.lock();
+      const trust = await this.#recall();
+      const have = await this.#check(trust);
+      if (this.#settings.fetch === false) await this.#checkpoint?.finishIfFree();
       if (this.#stopping !== undefined) return;
-      await this.#enter(have);
+      await this.#enter(have, trust);
     } catch (error) {
       this.fail(error);
     }
   }
 
-  async #check(): Promise<Bitfield> {
+  async #recall(): Promise<Trust | undefined> {
+    const { check = 'auto' } = this.#settings;
+    if (this.#checkpoint !== undefined) return await this.#checkpoint.recall(check);
+    return check === 'none' ? trustNothing(this.#geometry.pieceCount) : undefined;
+  }
+
+  async #check(trust: Trust | undefined): Promise<Bitfield> {
     const { out } = this.#settings;
     const have = await verifyFiles({
       root: out,
       files: this.metainfo.files,
       geometry: this.#geometry,
       hashes: this.metainfo.pieceHashes,
+      ...(trust !== undefined && { judged: trust.judged }),
       threads: this.#host.verifyThreads,
       signal: this.#abort.signal,
       onProgress: (bytes) => {
+        this.#checking.add(bytes - this.#checked, this.#host.now());
         this.#checked = bytes;
       },
     });
+    const trusted = new Bitfield(this.#geometry.pieceCount);
+    for (const piece of trust?.good ?? []) if (trust?.judged.has(piece)) trusted.set(piece);
+    for (const piece of trusted) have.set(piece);
     for (const piece of have) this.#haveBytes += this.#geometry.lengthOf(piece as PieceIndex);
-    this.#emit({ type: 'checked', pieces: have.count, of: this.#geometry.pieceCount });
+    this.#checkpoint?.onChecked(have, trusted);
+    this.#emit({ type: 'checked', pieces: have.count, of: this.#geometry.pieceCount, trusted: trusted.count });
     return have;
   }
 
-  async #enter(have: Bitfield): Promise<void> {
+  async #enter(have: Bitfield, trust: Trust | undefined): Promise<void> {
     const { fetch, seed } = this.#settings;
     if (fetch === false && have.count === 0 && this.#geometry.pieceCount > 0) {
       throw new SpateError(
@@ -196,12 +239,12 @@ export class Download {
     if (fetch !== false) await this.#store.prepare();
     if (this.#left === 0 && seed !== true) return this.#complete();
     if (this.#stopping !== undefined) return;
-    this.#join(have);
+    await this.#join(have, trust);
     if (this.#left === 0) this.#complete();
   }
 
   /** Joins the swarm: groups, trackers, peers. */
-  #join(have: Bitfield): void {
+  async #join(have: Bitfield, trust: Trust | undefined): Promise<void> {
     const { options, random, groupCount, budget } = this.#host;
     const now = this.#host.now();
     this.#state = 'downloading';
@@ -232,6 +275,14 @@ export class Download {
         onError: (error) => this.fail(error),
       },
     );
+    const transfer = this.#transfer;
+    if (trust !== undefined && this.#settings.fetch !== false) {
+      await unspill(trust.partials, this.#geometry, this.#store, budget, (piece, partial) => {
+        if (!have.has(piece)) transfer.adopt(piece, partial);
+        else budget.give(partial.buffer);
+      });
+      if (this.#stopping !== undefined) return;
+    }
     for (const group of this.#host.placeTorrent(this.#geometry)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
@@ -373,6 +424,7 @@ export class Download {
     this.#peers.makeRoom(false, now);
     const roster = this.metainfo.private ? undefined : this.#peers.rosterNews(now);
     if (roster !== undefined) this.#groups.onRoster(roster);
+    if (this.#settings.fetch !== false && this.#state !== 'checking') this.#checkpoint?.onTick(now);
     if (this.#state !== 'downloading') return;
     if (this.#peers.connected + this.#peers.dialling === 0) this.#announcer?.wantMore();
     this.#checkPatience(now);
@@ -396,6 +448,7 @@ export class Download {
   #onWritten(piece: PieceIndex): void {
     this.#haveBytes += this.#geometry.lengthOf(piece);
     this.#groups.onWritten(piece);
+    this.#checkpoint?.onWritten(piece);
   }
 
   #complete(): void {
@@ -431,11 +484,14 @@ export class Download {
       if (state === 'complete') this.#announcer?.completed();
       farewell = this.#announcer?.stop();
       await this.#queue.idle();
+      await this.#save();
       await this.#store.close();
     } catch (problem) {
       failure ??= problem as SpateError;
       this.#state = 'failed';
     }
+    this.#transfer?.dropPartials();
+    this.#checkpoint?.close();
     const unfinished = state === 'stopped' ? new SpateError('CLOSED', 'the download was stopped') : undefined;
     const outcome = failure ?? unfinished;
     if (outcome === undefined) this.#done.resolve();
@@ -444,6 +500,19 @@ export class Download {
     this.#host.onEnded(this);
     if (failure === undefined) this.#ended.resolve();
     else this.#ended.reject(failure);
+  }
+
+  /** What is written is flushed, what is unfinished spilled, and both named in the resume state. */
+  async #save(): Promise<void> {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === undefined || this.#settings.fetch === false) return;
+    let spilled = new Map<PieceIndex, Uint8Array>();
+    try {
+      spilled = await spill(this.#transfer?.partials ?? new Map(), this.#geometry, this.#store);
+    } catch (error) {
+      this.#emit({ type: 'warning', message: `unfinished pieces are lost: ${messageOf(error)}` });
+    }
+    await checkpoint.finish(spilled);
   }
 
   #emit(event: DownloadEvent): void {

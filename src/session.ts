@@ -29,7 +29,7 @@ import { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
 import { VERSION } from './version.js';
 
-export type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
+export type { CheckMode, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
 export type { Download } from './download.js';
 export { type ErrorCode, SpateError } from './errors.js';
 export type { Options } from './options.js';
@@ -52,6 +52,11 @@ export interface SessionSettings {
   /** Most bytes per second received and sent, all torrents together; 0 or absent for no limit. */
   readonly maxDown?: number;
   readonly maxUp?: number;
+  /**
+   * Folder for resume state and locks, such as `~/.local/state/spate`. Without one, the default, nothing is remembered: what is
+   * on disk is hashed at every start, and nothing keeps another process from downloading into the same folder.
+   */
+  readonly stateFolder?: string;
   /** Overrides of the engine's tunables, such as `memoryBytes`. */
   readonly options?: Partial<Options>;
   /** The compiled peer-group worker, when it is not beside this file. */
@@ -225,6 +230,7 @@ export class Session {
       get excess() {
         return session.#excess();
       },
+      stateFolder: this.#settings.stateFolder,
       random: this.#settings.random ?? Math.random,
       get port() {
         return session.#port;

@@ -4,9 +4,10 @@ import { messageOf, SpateError } from '../errors.js';
 import { type Options, resolveOptions } from '../options.js';
 import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.js';
 import type { EncryptionMode } from '../protocol/mse.js';
-import type { SessionSettings } from '../session.js';
+import type { CheckMode, SessionSettings } from '../session.js';
 import type { ColorChoice } from './output.js';
 import { parseDuration, parseRateLimit, parseSizeLimit } from './units.js';
+import { stateFolder } from './xdg.js';
 
 export interface OutputFlags {
   readonly quiet?: boolean;
@@ -18,6 +19,7 @@ export interface OutputFlags {
 export interface NetworkFlags extends OutputFlags {
   readonly peer?: readonly HostPort[];
   readonly tracker?: readonly string[];
+  readonly check?: CheckMode;
   readonly workers?: number;
   /** Connections per torrent, and in all. */
   readonly peers?: number;
@@ -79,6 +81,12 @@ export function addNetworkFlags(command: Command): Command {
       'peers in all (default: 2000, or 60% of the open-file limit)',
       checked(parseCount('maxPeers')),
     )
+    .addOption(
+      new Option(
+        '--check <how>',
+        'auto: hash what has changed since it was verified; full: hash all; none: hash nothing (default: auto)',
+      ).choices(['auto', 'full', 'none']),
+    )
     .option('--workers <n>', 'worker threads (default: one per core)', checked(parseInteger(1, MAX_WORKERS)))
     .option('--memory <size>', 'cap of buffered payload (default: 256MiB)', checked(parseMemory));
 }
@@ -102,6 +110,7 @@ export function sessionSettings(flags: NetworkFlags): SessionSettings {
   const { workers, port, bind, encryption, maxDown, maxUp, upload, memory, peerTimeout, stallTimeout } = flags;
   const { peers, maxPeers } = flags;
   return {
+    stateFolder: stateFolder(),
     ...(workers !== undefined && { workers }),
     ...(port !== undefined && { port }),
     ...(bind !== undefined && { bind }),

@@ -59,7 +59,7 @@ function figuresOf(stats: DownloadStats): string {
   const { state, length, checked, have, left, downRate, upRate } = stats;
   switch (state) {
     case 'checking':
-      return `checking ${formatPercent(checked, length)}  ${formatPart(checked, length)}`;
+      return `checking ${formatPercent(checked, length)}  ${formatPart(checked, length)}  ${formatRate(stats.checkRate)}`;
     case 'seeding':
       return `seeding ${formatBytes(have)}  ${formatRate(upRate)} up  ${formatBytes(stats.uploaded)} sent  ${peersOf(stats)}`;
     case 'downloading': {
@@ -80,7 +80,7 @@ export function totalLine(items: readonly ProgressItem[]): string {
     items.reduce((total, { stats }) => total + stats[field], 0);
   const state = items.every(({ stats }) => stats.state === 'seeding') ? 'seeding' : 'downloading';
   const fields = ['length', 'checked', 'have', 'left', 'downloaded', 'uploaded', 'wasted'] as const;
-  const rates = ['downRate', 'upRate', 'peers', 'activePeers', 'knownPeers'] as const;
+  const rates = ['checkRate', 'downRate', 'upRate', 'peers', 'activePeers', 'knownPeers'] as const;
   const totals = Object.fromEntries([...fields, ...rates].map((field) => [field, sum(field)]));
   return `${items.length} torrents  ${figuresOf({ state, ...totals } as DownloadStats)}`;
 }

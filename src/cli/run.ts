@@ -44,16 +44,19 @@ export async function run(settings: RunSettings): Promise<number> {
   const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
   const jobs = sources.map((source) => new Job(source, output));
   let failure: unknown;
-  try {
+  let isOverdue = false;
+  const work = async (): Promise<void> => {
     await load(jobs, output, interruption.signal);
     if (jobs.some(({ error }) => error === undefined)) await runJobs(jobs, settings, output, interruption.signal);
+  };
+  try {
+    isOverdue = (await Promise.race([work(), interruption.overdue.then(() => 'overdue' as const)])) === 'overdue';
+    if (isOverdue) output.note('the disk does not answer; what was saved before is kept');
   } catch (error) {
     if (!interruption.signal.aborted) {
       failure = error;
       output.error(error);
     }
-  } finally {
-    interruption.release();
   }
   const exitCode = exitCodeFor(jobs, failure, interruption);
   if (flags.json) {
@@ -61,6 +64,8 @@ export async function run(settings: RunSettings): Promise<number> {
     const error = failure === undefined ? {} : { error: errorJson(failure) };
     output.data(jsonLine({ type: 'summary', exitCode, seconds, ...error, downloads: jobs.map((job) => job.toJson()) }));
   }
+  if (isOverdue) interruption.die();
+  interruption.release();
   return exitCode;
 }
 
@@ -121,7 +126,9 @@ async function peersOf(flags: NetworkFlags, output: Output, signal: AbortSignal)
 }
 
 function downloadSettings({ flags, out, seed, fetch }: RunSettings, peers: readonly PeerAddress[]) {
-  return { out, seed, fetch, peers, ...(flags.tracker !== undefined && { trackers: flags.tracker }) };
+  const { tracker, check } = flags;
+  const chosen = { ...(tracker !== undefined && { trackers: tracker }), ...(check !== undefined && { check }) };
+  return { out, seed, fetch, peers, ...chosen };
 }
 
 function activeItems(jobs: readonly Job[]) {

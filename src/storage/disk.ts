@@ -8,12 +8,15 @@ import {
   constants,
   fdatasync,
   fstat,
+  fsync,
   ftruncate,
+  lstat,
   mkdir,
   type NoParamCallback,
   open,
   readv,
   realpath,
+  rename,
   writev,
 } from 'node:fs';
 
@@ -27,6 +30,10 @@ export interface Disk {
   writev(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;
   readv(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;
   fdatasync(fd: number, done: NoParamCallback): void;
+  fsync(fd: number, done: NoParamCallback): void;
+  rename(from: string, to: string, done: NoParamCallback): void;
+  /** Times in nanoseconds need a bigint. */
+  lstat(path: string, done: Done<{ readonly size: bigint; readonly mtimeNs: bigint; isFile(): boolean }>): void;
   mkdir(path: string, options: { readonly recursive: boolean }, done: NoParamCallback): void;
   realpath(path: string, done: Done<string>): void;
 }
@@ -39,6 +46,9 @@ export const nodeDisk: Disk = {
   writev,
   readv,
   fdatasync,
+  fsync,
+  rename,
+  lstat: (path, done) => lstat(path, { bigint: true }, done),
   mkdir,
   realpath: realpath.native,
 };

@@ -24,8 +24,10 @@ export interface FileStoreConfig {
   readonly readonly?: boolean;
 }
 
-/** Files made or synced at a time: no more than the thread pool has threads. */
+/** Files made or closed at a time: no more than the thread pool has threads. */
 const CONCURRENCY = 4;
+/** Files flushed at a time: a flush can take its thread of the pool for seconds, and the others have writes to do. */
+const FLUSHES = 1;
 
 export class FileStore implements Storage {
   readonly #files: readonly FileEntry[];
@@ -120,20 +122,24 @@ export class FileStore implements Storage {
   }
 
   #sync(): Promise<void> {
-    return each([...this.#dirty], async (index) => {
-      this.#dirty.delete(index);
-      const file = this.#file(index, true);
-      try {
-        await this.#openFiles.use(file, (fd) =>
-          call((done) => this.#disk.fdatasync(fd, done)).catch((error) => {
-            throw fileError(`sync ${file.path}`, error);
-          }),
-        );
-      } catch (error) {
-        this.#dirty.add(index);
-        throw error;
-      }
-    });
+    return each(
+      [...this.#dirty],
+      async (index) => {
+        this.#dirty.delete(index);
+        const file = this.#file(index, true);
+        try {
+          await this.#openFiles.use(file, (fd) =>
+            call((done) => this.#disk.fdatasync(fd, done)).catch((error) => {
+              throw fileError(`sync ${file.path}`, error);
+            }),
+          );
+        } catch (error) {
+          this.#dirty.add(index);
+          throw error;
+        }
+      },
+      FLUSHES,
+    );
   }
 
   async #close(): Promise<void> {
@@ -216,11 +222,11 @@ function transferred(path: string): SpateError {
 }
 
 /** Runs something for each item, a few at a time; all have ended when this rejects with the first failure. */
-async function each<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+async function each<T>(items: readonly T[], run: (item: T) => Promise<void>, most = CONCURRENCY): Promise<void> {
   const queue = items.values();
   const lane = async (): Promise<void> => {
     for (const item of queue) await run(item);
   };
-  const lanes = await Promise.allSettled(Array.from({ length: Math.min(CONCURRENCY, items.length) }, lane));
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(most, items.length) }, lane));
   for (const ended of lanes) if (ended.status === 'rejected') throw ended.reason;
 }
