@@ -1,8 +1,9 @@
 /** The shapes of the public API: what a download is given, what it reports. Types only. */
 import type { TrackerStatus } from './discovery/announcer.js';
 import type { PeerAddress } from './protocol/address.js';
+import type { FileSelection } from './storage/selection.js';
 
-export type DownloadState = 'checking' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
+export type DownloadState = 'checking' | 'allocating' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
 
 export interface DownloadSettings {
   /** Folder the torrent's file or folder is put in. */
@@ -15,6 +16,10 @@ export interface DownloadSettings {
   readonly seed?: boolean;
   /** `false` serves what is on disk and fetches nothing. */
   readonly fetch?: boolean;
+  /** The files to fetch; all when absent. Bytes of others that share a piece with them go to a hidden part file. */
+  readonly select?: FileSelection;
+  /** `full` takes the room on disk before the first byte is fetched; `sparse`, the default, as bytes come. */
+  readonly alloc?: 'sparse' | 'full';
   readonly onEvent?: (event: DownloadEvent) => void;
 }
 
@@ -29,12 +34,13 @@ export type DownloadEvent =
 /** A snapshot; bytes unless said. */
 export interface DownloadStats {
   readonly state: DownloadState;
+  /** In the wanted files; in all of them while existing data is checked. */
   readonly length: number;
-  /** Hashed so far while checking. */
+  /** Hashed so far while checking, written so far while allocating. */
   readonly checked: number;
-  /** In verified pieces on disk. */
+  /** Of the wanted files, in verified pieces on disk. */
   readonly have: number;
-  /** In wanted pieces that are not. */
+  /** Of the wanted files, not there yet. */
   readonly left: number;
   /** Payload received and kept, sent, and received in vain, since the start. */
   readonly downloaded: number;

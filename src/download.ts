@@ -5,7 +5,8 @@
  *
  * | state | leaves it when |
  * | --- | --- |
- * | checking | hashed -> complete or seeding when nothing is missing, else downloading |
+ * | checking | hashed -> complete or seeding when nothing is missing, else allocating or downloading |
+ * | allocating | every missing byte has its room on disk -> downloading |
  * | downloading | the last wanted piece is on disk -> complete or seeding; a timeout or an error -> failed |
  * | seeding | an error -> failed |
  * | complete, failed, stopped | never; any state but these -> stopped by `stop` |
@@ -20,7 +21,12 @@ import type { FromGroup, TorrentStats } from './messages.js';
 import { outOfPatience } from './patience.js';
 import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
+import { allocate } from './storage/allocate.js';
 import { FileStore } from './storage/files.js';
+import { finishFiles } from './storage/finish.js';
+import type { FileEntry } from './storage/layout.js';
+import { diskTable, removePartFile, usesPartFile } from './storage/part-file.js';
+import { Selection } from './storage/selection.js';
 import { verifyFiles } from './storage/verify.js';
 import { WriteQueue } from './storage/write-queue.js';
 import { Bitfield } from './torrent/bitfield.js';
@@ -50,6 +56,9 @@ export class Download {
   #announcer: Announcer | undefined;
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
+  readonly #selection: Selection;
+  /** The file table as the bytes lie on disk. */
+  readonly #files: readonly FileEntry[];
   readonly #wanted: Bitfield;
   readonly #groups: TorrentGroups;
   #checked = 0;
@@ -85,9 +94,18 @@ export class Download {
       },
     );
     this.#groups = new TorrentGroups(key, host.options.haveBatchMs, (group, message) => host.send(group, message));
-    const { pieceCount } = this.#geometry;
-    this.#wanted = settings.fetch === false ? new Bitfield(pieceCount) : Bitfield.full(pieceCount);
-    this.#store = new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
+    const fetches = settings.fetch !== false;
+    this.#selection = new Selection(metainfo.files, this.#geometry, fetches ? settings.select : undefined);
+    this.#wanted = fetches ? this.#selection.pieces : new Bitfield(this.#geometry.pieceCount);
+    this.#files = diskTable({
+      root: settings.out,
+      infohash: metainfo.infohash,
+      files: metainfo.files,
+      geometry: this.#geometry,
+      wanted: this.#selection.files,
+      readonly: !fetches,
+    });
+    this.#store = new FileStore({ root: settings.out, files: this.#files, openFiles: host.openFiles });
     this.#queue = new WriteQueue({ storage: this.#store, geometry: this.#geometry, options: host.options });
     this.#running = this.#run();
   }
@@ -126,7 +144,7 @@ export class Download {
     const now = this.#host.now();
     return {
       state: this.#state,
-      length: this.metainfo.length,
+      length: this.#state === 'checking' ? this.metainfo.length : this.#selection.length,
       checked: this.#checked,
       have: this.#haveBytes,
       left: this.#left,
@@ -148,7 +166,7 @@ export class Download {
   }
 
   get #left(): number {
-    return this.#settings.fetch === false ? 0 : this.metainfo.length - this.#haveBytes;
+    return this.#settings.fetch === false ? 0 : this.#selection.length - this.#haveBytes;
   }
 
   /** The owner of whatever goes wrong before the swarm is joined. */
@@ -166,7 +184,7 @@ export class Download {
     const { out } = this.#settings;
     const have = await verifyFiles({
       root: out,
-      files: this.metainfo.files,
+      files: this.#files,
       geometry: this.#geometry,
       hashes: this.metainfo.pieceHashes,
       threads: this.#host.verifyThreads,
@@ -175,8 +193,12 @@ export class Download {
         this.#checked = bytes;
       },
     });
-    for (const piece of have) this.#haveBytes += this.#geometry.lengthOf(piece as PieceIndex);
-    this.#emit({ type: 'checked', pieces: have.count, of: this.#geometry.pieceCount });
+    let pieces = 0;
+    for (const piece of have) {
+      this.#haveBytes += this.#selection.bytesIn(piece as PieceIndex);
+      if (this.#selection.pieces.has(piece)) pieces++;
+    }
+    this.#emit({ type: 'checked', pieces, of: this.#selection.pieces.count });
     return have;
   }
 
@@ -190,9 +212,27 @@ export class Download {
     }
     if (fetch !== false) await this.#store.prepare();
     if (this.#left === 0 && seed !== true) return this.#complete();
+    if (this.#left > 0 && this.#settings.alloc === 'full') await this.#allocate(have);
     if (this.#stopping !== undefined) return;
     this.#join(have);
     if (this.#left === 0) this.#complete();
+  }
+
+  async #allocate(have: Bitfield): Promise<void> {
+    this.#state = 'allocating';
+    this.#checked = 0;
+    await allocate({
+      root: this.#settings.out,
+      files: this.#files,
+      geometry: this.#geometry,
+      storage: this.#store,
+      have,
+      wanted: this.#wanted,
+      signal: this.#abort.signal,
+      onProgress: (bytes) => {
+        this.#checked = bytes;
+      },
+    });
   }
 
   /** Joins the swarm: groups, trackers, peers. */
@@ -267,7 +307,7 @@ export class Download {
         private: this.metainfo.private,
         metadataSize: this.metainfo.info.length,
         root: this.#settings.out,
-        files: this.metainfo.files,
+        files: this.#files,
         have: this.#transfer.have.bytes,
         wanted: this.#wanted.bytes,
       },
@@ -369,7 +409,7 @@ export class Download {
   }
 
   #onWritten(piece: PieceIndex): void {
-    this.#haveBytes += this.#geometry.lengthOf(piece);
+    this.#haveBytes += this.#selection.bytesIn(piece);
     this.#groups.onWritten(piece);
   }
 
@@ -378,10 +418,21 @@ export class Download {
     if (this.#settings.seed === true) {
       this.#state = 'seeding';
       this.#announcer?.completed();
-      this.#done.resolve();
+      this.#finish().then(this.#done.resolve, (error: unknown) => this.fail(error));
       return;
     }
     this.#stopping = this.#end('complete');
+  }
+
+  /** The payload is there: what belongs to it beside its bytes, and away with the part file when nothing is in it. */
+  async #finish(): Promise<void> {
+    const { fetch, out } = this.#settings;
+    if (fetch === false) return;
+    await finishFiles(out, this.#files);
+    const { infohash } = this.metainfo;
+    if (this.#selection.files === undefined || !usesPartFile(this.#files, infohash)) {
+      await removePartFile(out, infohash);
+    }
   }
 
   /** Ends the download with an error; the first one counts. */
@@ -407,6 +458,7 @@ export class Download {
       farewell = this.#announcer?.stop();
       await this.#queue.idle();
       await this.#store.close();
+      if (state === 'complete') await this.#finish();
     } catch (problem) {
       failure ??= problem as SpateError;
       this.#state = 'failed';

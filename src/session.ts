@@ -32,6 +32,8 @@ export { type ErrorCode, SpateError } from './errors.js';
 export type { Options } from './options.js';
 export { type Metainfo, type MetainfoFile, parseMetainfo } from './protocol/metainfo.js';
 
+export type { FileSelection } from './storage/selection.js';
+
 export { VERSION } from './version.js';
 
 export interface SessionSettings {

@@ -86,7 +86,7 @@ const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[]
   { files: /^src\/transfer\.ts$/, may: [/^src\/storage\//, ...CORE] },
   { files: /^src\/(peers|rate-split|torrent-groups|patience|deferred)\.ts$/, may: CORE },
   { files: /^src\/host\.ts$/, may: BELOW_DOWNLOAD },
-  { files: /^src\/api\.ts$/, may: [/^src\/discovery\//, ...CORE] },
+  { files: /^src\/api\.ts$/, may: [/^src\/(discovery|storage)\//, ...CORE] },
   { files: /^src\/download\.ts$/, may: [/^src\/(api|host)\.ts$/, ...BELOW_DOWNLOAD] },
   { files: /^src\/session\.ts$/, may: BELOW_CLI },
   // A program of its own.

@@ -33,8 +33,8 @@ export class FileStore implements Storage {
   readonly #disk: Disk;
   readonly #readonly: boolean;
   readonly #context: StoreContext;
-  /** By 2 x index, + 1 for writing: the two modes have descriptors of their own. */
-  readonly #opened = new Map<number, TorrentFile>();
+  /** By 2 x index, + 1 for writing: the two modes have descriptors of their own. By path when entries share a file. */
+  readonly #opened = new Map<number | string, TorrentFile>();
   /** Indices of files written since the last sync. */
   readonly #dirty = new Set<number>();
   #syncing: Promise<void> = Promise.resolve();
@@ -57,7 +57,7 @@ export class FileStore implements Storage {
       this.#assertWritable();
       await this.#context.folders.check([], 0);
       const empty = [...this.#files.keys()].filter(
-        (file) => this.#files[file]!.length === 0 && !this.#files[file]!.pad,
+        (file) => this.#files[file]!.length === 0 && !this.#files[file]!.pad && !this.#files[file]!.symlink,
       );
       await each(empty, (file) => this.#openFiles.use(this.#file(file, true), async () => {}));
     });
@@ -166,7 +166,8 @@ export class FileStore implements Storage {
   }
 
   #file(index: number, writing: boolean): TorrentFile {
-    const key = index * 2 + Number(writing);
+    const { path, position } = this.#files[index]!;
+    const key = position === undefined ? index * 2 + Number(writing) : `${writing} ${path.join('/')}`;
     let file = this.#opened.get(key);
     if (file === undefined) {
       file = new TorrentFile(this.#context, this.#files[index]!, writing);

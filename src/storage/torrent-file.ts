@@ -48,8 +48,9 @@ export class TorrentFile implements CachedFile {
     try {
       const stats = await call<{ readonly size: number; isFile(): boolean }>((done) => disk.fstat(fd, done));
       if (!stats.isFile()) throw notAFile();
-      const { length } = this.#entry;
-      if (this.#writing && stats.size !== length) await call((done) => disk.ftruncate(fd, length, done));
+      const { length, position } = this.#entry;
+      if (this.#writing && position === undefined && stats.size !== length)
+        await call((done) => disk.ftruncate(fd, length, done));
     } catch (error) {
       await call((done) => disk.close(fd, done)).catch(() => {});
       throw openError(path, error);
