@@ -7,12 +7,12 @@
  * Symlinks: refused as the file itself, followed in folders as long as they stay inside the root.
  */
 import { fileError, SpateError } from '../errors.js';
-import { call, type Disk } from './disk.js';
+import { call, type Disk, type FileFacts } from './disk.js';
 import { Folders } from './folders.js';
 import { type Chunk, chunks, type FileEntry, totalLength, withoutFirst } from './layout.js';
 import type { OpenFiles } from './open-files.js';
 import type { Storage } from './storage.js';
-import { type StoreContext, TorrentFile } from './torrent-file.js';
+import { changed, type StoreContext, TorrentFile } from './torrent-file.js';
 
 export interface FileStoreConfig {
   /** Folder the paths of the table start from; made when needed, unless read-only. */
@@ -74,7 +74,10 @@ export class FileStore implements Storage {
       for (const chunk of this.#chunks(offset, views)) {
         if (this.#files[chunk.file]!.pad) continue;
         const file = this.#file(chunk.file, true);
-        await this.#openFiles.use(file, (fd) => this.#move('write', fd, file.path, chunk));
+        await this.#openFiles.use(file, async (fd) => {
+          await this.#assertIntact(fd, file.path, this.#files[chunk.file]!);
+          await this.#move('write', fd, file.path, chunk);
+        });
         this.#dirty.add(chunk.file);
       }
       this.#throwCloseFailure();
@@ -159,6 +162,16 @@ export class FileStore implements Storage {
 
   #assertWritable(): void {
     if (this.#readonly) throw new SpateError('INTERNAL', `${this.#context.root} is open for reading only`);
+  }
+
+  /** Bytes written to a file without a name are lost, and a file that was cut has lost some. */
+  async #assertIntact(fd: number, path: string, { length, position }: FileEntry): Promise<void> {
+    const facts = await call<FileFacts>((done) => this.#disk.fstat(fd, done)).catch((error) => {
+      throw fileError(`look at ${path}`, error);
+    });
+    if (facts.nlink === 0 || (position === undefined && facts.size < length)) {
+      throw fileError(`write ${path}`, changed(length, facts));
+    }
   }
 
   #throwCloseFailure(): void {

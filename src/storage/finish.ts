@@ -10,9 +10,11 @@ import { fileError } from '../errors.js';
 import { nodeDisk } from './disk.js';
 import { Folders } from './folders.js';
 import type { FileEntry } from './layout.js';
+import { changed } from './torrent-file.js';
 
 /** @throws SpateError (LOCAL_IO, DISK_FULL) naming the file */
 export async function finishFiles(root: string, files: readonly FileEntry[]): Promise<void> {
+  for (const entry of files) await assertThere(root, entry);
   const folders = new Folders(root, nodeDisk, true);
   for (const { path, executable } of files) if (executable) await makeExecutable(join(root, ...path));
   const plain = new Set<string>();
@@ -23,6 +25,16 @@ export async function finishFiles(root: string, files: readonly FileEntry[]): Pr
     const at = join(root, ...path);
     await makeLink(at, relative(dirname(at), join(root, ...target)));
   }
+}
+
+/** A file may have been removed or cut after its last byte was written. */
+async function assertThere(root: string, { path, length, pad, position, symlink }: FileEntry): Promise<void> {
+  if (pad || position !== undefined || symlink !== undefined) return;
+  const at = join(root, ...path);
+  const facts = await lstat(at).catch((error: unknown) => {
+    throw fileError(`find ${at}`, error);
+  });
+  if (facts.size < length) throw fileError(`keep ${at}`, changed(length, facts));
 }
 
 /** Who may read it may run it. */
