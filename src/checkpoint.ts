@@ -29,7 +29,10 @@ export interface CheckpointSettings {
   readonly root: string;
   readonly name: string;
   readonly infohash: Uint8Array;
+  /** As they lie on disk. */
   readonly files: readonly FileEntry[];
+  /** Every file that may hold bytes, in an order that no choice of files changes: those that the state tells of; `files` when absent. */
+  readonly places?: readonly FileEntry[];
   readonly geometry: Geometry;
   readonly storage: Pick<Storage, 'sync'>;
   readonly disk: Disk;
@@ -42,14 +45,17 @@ export class Checkpoint {
   readonly #settings: CheckpointSettings;
   readonly #file: ResumeStore;
   readonly #key: string;
+  readonly #places: readonly FileEntry[];
+  /** The place of each file. */
+  readonly #placeOf: readonly number[];
   #lock: Lock | undefined;
   /** Pieces that are flushed. */
   readonly #flushed: Bitfield;
   /** Pieces that are written, or were found written, since the last flush. */
   #written: PieceIndex[] = [];
-  /** Files that hold pieces which this process has not written. */
+  /** Places that hold pieces which this process has not written. */
   readonly #foreign = new Set<number>();
-  /** Files written since they were last looked at. */
+  /** Places written since they were last looked at. */
   #touched = new Set<number>();
   #records: FileRecord[] = [];
   #partials = new Map<PieceIndex, Uint8Array>();
@@ -59,13 +65,15 @@ export class Checkpoint {
   #failure: unknown;
 
   constructor(settings: CheckpointSettings) {
-    const { infohash, geometry, files, stateFolder, root, disk } = settings;
+    const { infohash, geometry, files, places = files, stateFolder, root, disk } = settings;
     this.#settings = settings;
+    this.#places = places;
+    this.#placeOf = placesIn(places, files);
     this.#key = `${Buffer.from(infohash).toString('hex')} ${realFolder(root)}`;
     const where = hash('sha256', realFolder(root), 'hex').slice(0, 16);
     this.#file = new ResumeStore(
       join(stateFolder, 'resume', `${this.#key.slice(0, 40)}-${where}.resume`),
-      { infohash, geometry, fileCount: files.length },
+      { infohash, geometry, fileCount: places.length },
       disk,
     );
     this.#flushed = new Bitfield(geometry.pieceCount);
@@ -93,7 +101,7 @@ export class Checkpoint {
   /** What can be believed of the last run; everything must be hashed when that is nothing. Files are looked at first. */
   async recall(mode: CheckMode): Promise<Trust> {
     const { root, files, geometry, disk, onWarning } = this.#settings;
-    this.#records = await recordAll(root, files, disk);
+    this.#records = await recordAll(root, this.#places, disk);
     this.#warnOfLonger();
     const { pieceCount } = geometry;
     const none: Trust = { judged: new Bitfield(pieceCount), good: new Bitfield(pieceCount), partials: new Map() };
@@ -102,7 +110,9 @@ export class Checkpoint {
     try {
       const state = await this.#file.load();
       if (state === undefined) return blind;
-      const trust = trustIn(state, this.#records, files, geometry, mode === 'auto');
+      const ofFiles = (records: readonly FileRecord[]) => this.#placeOf.map((place) => records[place]!);
+      const before = { ...state, files: ofFiles(state.files) };
+      const trust = trustIn(before, ofFiles(this.#records), files, geometry, mode === 'auto');
       this.#partials = new Map(trust.partials);
       return mode === 'none' ? { ...trust, judged: blind.judged } : trust;
     } catch (error) {
@@ -187,7 +197,7 @@ export class Checkpoint {
   async #flush(): Promise<boolean> {
     // After a flush that failed the kernel may call lost pages clean: the next one proves nothing.
     if (this.#failure !== undefined) return false;
-    const { root, files, disk, storage } = this.#settings;
+    const { root, disk, storage } = this.#settings;
     const [named, touched] = [this.#written, this.#touched];
     this.#written = [];
     this.#touched = new Set();
@@ -196,7 +206,7 @@ export class Checkpoint {
       await storage.sync();
       const lost = await this.#flushForeign();
       // What was hashed and not written keeps the record from before it was hashed.
-      for (const file of touched) this.#records[file] = await recordOf(root, files[file]!, disk);
+      for (const file of touched) this.#records[file] = await recordOf(root, this.#places[file]!, disk);
       for (const piece of named) if (!this.#filesOf(piece).some((file) => lost.has(file))) this.#flushed.set(piece);
       return true;
     } catch (error) {
@@ -216,28 +226,36 @@ export class Checkpoint {
 
   /** @returns files that could not be flushed: what they hold is hashed again next time */
   async #flushForeign(): Promise<Set<number>> {
-    const { root, files, disk } = this.#settings;
+    const { root, disk } = this.#settings;
     const lost = new Set<number>();
-    for (const file of this.#foreign) await flushFile(root, files[file]!, disk).catch(() => lost.add(file));
+    for (const file of this.#foreign) await flushFile(root, this.#places[file]!, disk).catch(() => lost.add(file));
     this.#foreign.clear();
     return lost;
   }
 
+  /** The places with a byte of a piece. */
   #filesOf(piece: PieceIndex): number[] {
     const { files, geometry } = this.#settings;
     return spans(files, geometry.offsetOf(piece), geometry.lengthOf(piece))
-      .map(({ file }) => file)
-      .filter((file) => !files[file]!.pad);
+      .filter(({ file }) => !files[file]!.pad)
+      .map(({ file }) => this.#placeOf[file]!);
   }
 
   #warnOfLonger(): void {
-    const { root, files, onWarning } = this.#settings;
+    const { root, onWarning } = this.#settings;
     this.#records.forEach(({ size }, index) => {
-      const { path, length } = files[index]!;
+      const { path, length } = this.#places[index]!;
       if (size > length)
         onWarning(`${join(root, ...path)} has ${size} bytes, expected ${length}; the first ones count`);
     });
   }
+}
+
+/** The index in `places` of each file, by its path; its own index where it has one to itself. */
+function placesIn(places: readonly FileEntry[], files: readonly FileEntry[]): number[] {
+  if (files === places) return [...files.keys()];
+  const byPath = new Map(places.map(({ path }, place) => [path.join('/'), place]));
+  return files.map(({ path }) => byPath.get(path.join('/'))!);
 }
 
 /** Nothing is hashed, and nothing is vouched for. */

@@ -23,6 +23,7 @@ import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { type EncryptionMode, skeyHash } from './protocol/mse.js';
 import { createPeerId } from './protocol/peer-id.js';
 import { RateSplit } from './rate-split.js';
+import type { Disk } from './storage/disk.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
 import { ExternalAddress } from './torrent/external-address.js';
@@ -34,6 +35,8 @@ export type { Download } from './download.js';
 export { type ErrorCode, SpateError } from './errors.js';
 export type { Options } from './options.js';
 export { type Metainfo, type MetainfoFile, parseMetainfo } from './protocol/metainfo.js';
+
+export type { FileSelection } from './storage/selection.js';
 
 export { VERSION } from './version.js';
 
@@ -65,6 +68,8 @@ export interface SessionSettings {
   readonly measure?: boolean;
   /** Uniform in [0, 1), for everything random: makes a test repeatable. */
   readonly random?: () => number;
+  /** What writes and reads the payload: lets a test fail it. */
+  readonly disk?: Disk;
 }
 
 const MAX_WORKERS = 64;
@@ -112,7 +117,7 @@ export class Session {
     this.#options = resolved(settings.options ?? {}, workers);
     this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
-    this.#openFiles = new OpenFiles(this.#options.openFiles);
+    this.#openFiles = new OpenFiles(this.#options.openFiles, settings.disk);
     const bound = this.#bind === undefined ? {} : { bind: this.#bind };
     this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, ...bound });
     this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...bound });

@@ -93,7 +93,8 @@ const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[]
   { files: /^src\/descriptors\.ts$/, may: [GROUND] },
   { files: /^src\/host\.ts$/, may: BELOW_DOWNLOAD },
   { files: /^src\/api\.ts$/, may: [/^src\/(discovery|storage)\//, ...CORE] },
-  { files: /^src\/download\.ts$/, may: [/^src\/(api|host)\.ts$/, ...BELOW_DOWNLOAD] },
+  { files: /^src\/content\.ts$/, may: [/^src\/(api|host)\.ts$/, ...BELOW_DOWNLOAD] },
+  { files: /^src\/download\.ts$/, may: [/^src\/(api|content|host)\.ts$/, ...BELOW_DOWNLOAD] },
   { files: /^src\/session\.ts$/, may: BELOW_CLI },
   // A program of its own.
   { files: /^src\/swarm\/demo\.ts$/, may: [/^src\/cli\//, /^src\/swarm\//, ...BELOW_CLI] },

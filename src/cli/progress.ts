@@ -32,6 +32,17 @@ export function showProgress(output: Output, items: () => readonly ProgressItem[
   };
 }
 
+/** As `showProgress`, for one line that somebody else makes. */
+export function showFigures(output: Output, line: () => string): () => void {
+  if (output.isQuiet) return () => {};
+  if (!output.isLive) return repeatedly(LOG_FIRST_MS, LOG_MS, () => output.note(line()));
+  const stop = repeatedly(LIVE_MS, LIVE_MS, () => output.live([line()]));
+  return () => {
+    stop();
+    output.live([]);
+  };
+}
+
 function logProgress(output: Output, items: readonly ProgressItem[]): void {
   if (items.length === 1) output.note(progressLine(items[0]!));
   else if (items.length > 1) output.note(totalLine(items));
@@ -60,6 +71,8 @@ function figuresOf(stats: DownloadStats): string {
   switch (state) {
     case 'checking':
       return `checking ${formatPercent(checked, length)}  ${formatPart(checked, length)}  ${formatRate(stats.checkRate)}`;
+    case 'allocating':
+      return `allocating ${formatPercent(checked, length)}  ${formatPart(checked, length)}`;
     case 'seeding':
       return `seeding ${formatBytes(have)}  ${formatRate(upRate)} up  ${formatBytes(stats.uploaded)} sent  ${peersOf(stats)}`;
     case 'downloading': {

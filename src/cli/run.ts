@@ -5,7 +5,7 @@
 import { unlessAborted } from '../discovery/clock.js';
 import { addressesOf, systemLookup } from '../discovery/lookup.js';
 import type { PeerAddress } from '../protocol/address.js';
-import { Session } from '../session.js';
+import { type FileSelection, Session } from '../session.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
@@ -25,6 +25,9 @@ export interface RunSettings {
   readonly fetch: boolean;
   /** Go on until interrupted. */
   readonly seed: boolean;
+  readonly alloc?: 'sparse' | 'full';
+  /** Of the files of each torrent. */
+  readonly select?: FileSelection | undefined;
   /** A torrent has what it can get. */
   onDone(job: Job, context: RunContext): Promise<void> | void;
 }
@@ -125,15 +128,20 @@ async function peersOf(flags: NetworkFlags, output: Output, signal: AbortSignal)
   return await unlessAborted(resolving, signal);
 }
 
-function downloadSettings({ flags, out, seed, fetch }: RunSettings, peers: readonly PeerAddress[]) {
+function downloadSettings(settings: RunSettings, peers: readonly PeerAddress[]) {
+  const { flags, out, seed, fetch, alloc = 'sparse', select } = settings;
   const { tracker, check } = flags;
-  const chosen = { ...(tracker !== undefined && { trackers: tracker }), ...(check !== undefined && { check }) };
-  return { out, seed, fetch, peers, ...chosen };
+  const chosen = { ...(tracker && { trackers: tracker }), ...(check && { check }), ...(select && { select }) };
+  return { out, seed, fetch, alloc, peers, ...chosen };
 }
 
 function activeItems(jobs: readonly Job[]) {
   return jobs.flatMap(({ name, stats }) => {
-    const isActive = stats?.state === 'checking' || stats?.state === 'downloading' || stats?.state === 'seeding';
+    const isActive =
+      stats?.state === 'checking' ||
+      stats?.state === 'allocating' ||
+      stats?.state === 'downloading' ||
+      stats?.state === 'seeding';
     return stats !== undefined && isActive ? [{ name, stats }] : [];
   });
 }

@@ -22,10 +22,17 @@ import {
 
 type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
 
+export interface FileFacts {
+  readonly size: number;
+  /** Names it has; 0 when it was removed. */
+  readonly nlink: number;
+  isFile(): boolean;
+}
+
 export interface Disk {
   open(path: string, flags: number, mode: number, done: Done<number>): void;
   close(fd: number, done: NoParamCallback): void;
-  fstat(fd: number, done: Done<{ readonly size: number; isFile(): boolean }>): void;
+  fstat(fd: number, done: Done<FileFacts>): void;
   ftruncate(fd: number, length: number, done: NoParamCallback): void;
   writev(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;
   readv(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;

@@ -102,7 +102,7 @@ export function trustIn(
     const { from, to } = piecesOf(file, geometry);
     if (changed) for (let piece = from; piece < to; piece++) judged.clear(piece);
     // Whatever the state says: bytes that are not there are not had.
-    const end = file.offset + Math.max(0, Math.min(Number(found.size), file.length));
+    const end = file.offset + Math.max(0, Math.min(Number(found.size) - (file.position ?? 0), file.length));
     const whole = changed ? from : end === file.offset + file.length ? to : Math.floor(end / geometry.pieceLength);
     for (let piece = Math.max(from, whole); piece < to; piece++) {
       good.clear(piece);

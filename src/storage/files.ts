@@ -7,12 +7,12 @@
  * Symlinks: refused as the file itself, followed in folders as long as they stay inside the root.
  */
 import { fileError, SpateError } from '../errors.js';
-import { call, type Disk } from './disk.js';
+import { call, type Disk, type FileFacts } from './disk.js';
 import { Folders } from './folders.js';
 import { type Chunk, chunks, type FileEntry, totalLength, withoutFirst } from './layout.js';
 import type { OpenFiles } from './open-files.js';
 import type { Storage } from './storage.js';
-import { type StoreContext, TorrentFile } from './torrent-file.js';
+import { changed, type StoreContext, TorrentFile } from './torrent-file.js';
 
 export interface FileStoreConfig {
   /** Folder the paths of the table start from; made when needed, unless read-only. */
@@ -35,8 +35,8 @@ export class FileStore implements Storage {
   readonly #disk: Disk;
   readonly #readonly: boolean;
   readonly #context: StoreContext;
-  /** By 2 x index, + 1 for writing: the two modes have descriptors of their own. */
-  readonly #opened = new Map<number, TorrentFile>();
+  /** By 2 x index, + 1 for writing: the two modes have descriptors of their own. By path when entries share a file. */
+  readonly #opened = new Map<number | string, TorrentFile>();
   /** Indices of files written since the last sync. */
   readonly #dirty = new Set<number>();
   #syncing: Promise<void> = Promise.resolve();
@@ -59,7 +59,7 @@ export class FileStore implements Storage {
       this.#assertWritable();
       await this.#context.folders.check([], 0);
       const empty = [...this.#files.keys()].filter(
-        (file) => this.#files[file]!.length === 0 && !this.#files[file]!.pad,
+        (file) => this.#files[file]!.length === 0 && !this.#files[file]!.pad && !this.#files[file]!.symlink,
       );
       await each(empty, (file) => this.#openFiles.use(this.#file(file, true), async () => {}));
     });
@@ -76,7 +76,10 @@ export class FileStore implements Storage {
       for (const chunk of this.#chunks(offset, views)) {
         if (this.#files[chunk.file]!.pad) continue;
         const file = this.#file(chunk.file, true);
-        await this.#openFiles.use(file, (fd) => this.#move('write', fd, file.path, chunk));
+        await this.#openFiles.use(file, async (fd) => {
+          await this.#assertIntact(fd, file.path, this.#files[chunk.file]!);
+          await this.#move('write', fd, file.path, chunk);
+        });
         this.#dirty.add(chunk.file);
       }
       this.#throwCloseFailure();
@@ -167,12 +170,23 @@ export class FileStore implements Storage {
     if (this.#readonly) throw new SpateError('INTERNAL', `${this.#context.root} is open for reading only`);
   }
 
+  /** Bytes written to a file without a name are lost, and a file that was cut has lost some. */
+  async #assertIntact(fd: number, path: string, { length, position }: FileEntry): Promise<void> {
+    const facts = await call<FileFacts>((done) => this.#disk.fstat(fd, done)).catch((error) => {
+      throw fileError(`look at ${path}`, error);
+    });
+    if (facts.nlink === 0 || (position === undefined && facts.size < length)) {
+      throw fileError(`write ${path}`, changed(length, facts));
+    }
+  }
+
   #throwCloseFailure(): void {
     if (this.#context.closeFailure !== undefined) throw this.#context.closeFailure;
   }
 
   #file(index: number, writing: boolean): TorrentFile {
-    const key = index * 2 + Number(writing);
+    const { path, position } = this.#files[index]!;
+    const key = position === undefined ? index * 2 + Number(writing) : `${writing} ${path.join('/')}`;
     let file = this.#opened.get(key);
     if (file === undefined) {
       file = new TorrentFile(this.#context, this.#files[index]!, writing);

@@ -103,13 +103,13 @@ function sizes({ root, files }: VerifyInput): (file: number) => number {
   // A torrent of 100,000 files has them in one folder; when that is missing they need no look each.
   let missing: string | undefined;
   return (file) => {
-    const { path, length } = files[file]!;
+    const { path, length, position = 0 } = files[file]!;
     const top = path[0]!;
     if (top === missing) return 0;
     const stats = look(join(root, ...path));
     if (stats === undefined && path.length > 1 && look(join(root, top)) === undefined) missing = top;
     if (stats === undefined) return 0;
-    return stats.isFile() ? stats.size : length;
+    return stats.isFile() ? stats.size : position + length;
   };
 }
 
