@@ -72,7 +72,7 @@ function figuresOf(stats: DownloadStats): string {
     case 'checking':
       return `checking ${formatPercent(checked, length)}  ${formatPart(checked, length)}  ${formatRate(stats.checkRate)}`;
     case 'allocating':
-      return `allocating ${formatPercent(checked, length)}  ${formatPart(checked, length)}`;
+      return `allocating ${formatBytes(checked)}`;
     case 'seeding':
       return `seeding ${formatBytes(have)}  ${formatRate(upRate)} up  ${formatBytes(stats.uploaded)} sent  ${peersOf(stats)}`;
     case 'downloading': {

@@ -94,7 +94,7 @@ describe('a download of some files', () => {
     await fetched(port, { out, select: { ranges: [[3, 3]] } });
     expect(existsSync(partOf(torrent, out))).toBe(true);
     const { events, download } = await fetched(port, { out });
-    expect(events).toContainEqual({ type: 'checked', pieces: 2, of: 16 });
+    expect(events).toContainEqual({ type: 'checked', pieces: 2, of: 16, trusted: 0 });
     expect(FILES.map((_, i) => has(out, i))).toEqual([true, true, true, true, true]);
     expect(existsSync(partOf(torrent, out))).toBe(false);
     expect(download.stats()).toMatchObject({ length: torrent.payload.length, left: 0 });
@@ -176,7 +176,7 @@ describe('room taken before the download', () => {
     mkdirSync(join(out, 'odd'));
     writeFileSync(join(out, 'odd', 'a'), torrent.content(0));
     const { events } = await fetched(await seeded(), { out, alloc: 'full' });
-    expect(events).toContainEqual({ type: 'checked', pieces: 2, of: 16 });
+    expect(events).toContainEqual({ type: 'checked', pieces: 2, of: 16, trusted: 0 });
     expect(FILES.map((_, i) => has(out, i))).toEqual([true, true, true, true, true]);
   });
 });
