@@ -1,9 +1,17 @@
 /** The shapes of the public API: what a download is given, what it reports. Types only. */
 import type { TrackerStatus } from './discovery/announcer.js';
 import type { PeerAddress } from './protocol/address.js';
+import type { FileSelection } from './storage/selection.js';
 import type { Storage } from './storage/storage.js';
 
-export type DownloadState = 'checking' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
+export type DownloadState = 'checking' | 'allocating' | 'downloading' | 'seeding' | 'complete' | 'failed' | 'stopped';
+
+/**
+ * How what is on disk is judged at the start. `auto` believes the saved resume state of files that have kept their size and time
+ * of last change, and hashes the others; `full` hashes all; `none` hashes nothing, believes the state wherever the sizes agree,
+ * and takes what no state vouches for as missing.
+ */
+export type CheckMode = 'auto' | 'full' | 'none';
 
 export interface DownloadSettings {
   /** Folder the torrent's file or folder is put in. */
@@ -18,12 +26,18 @@ export interface DownloadSettings {
   readonly seed?: boolean;
   /** `false` serves what is on disk and fetches nothing. */
   readonly fetch?: boolean;
+  /** `auto` when absent. */
+  readonly check?: CheckMode;
+  /** The files to fetch; all when absent. Bytes of others that share a piece with them go to a hidden part file. */
+  readonly select?: FileSelection;
+  /** `full` takes the room on disk before the first byte is fetched; `sparse`, the default, as bytes come. */
+  readonly alloc?: 'sparse' | 'full';
   readonly onEvent?: (event: DownloadEvent) => void;
 }
 
 export type DownloadEvent =
-  /** Existing data has been hashed. */
-  | { readonly type: 'checked'; readonly pieces: number; readonly of: number }
+  /** What is on disk has been judged; `trusted` of the good pieces were not hashed. */
+  | { readonly type: 'checked'; readonly pieces: number; readonly of: number; readonly trusted: number }
   /** A tracker answered, warned or failed. */
   | { readonly type: 'tracker'; readonly status: TrackerStatus }
   | { readonly type: 'peer'; readonly what: string; readonly address: PeerAddress; readonly peerId?: Uint8Array }
@@ -32,12 +46,14 @@ export type DownloadEvent =
 /** A snapshot; bytes unless said. */
 export interface DownloadStats {
   readonly state: DownloadState;
+  /** In the wanted files; in all of them while existing data is checked. */
   readonly length: number;
-  /** Hashed so far while checking. */
+  /** Judged so far while checking, or written so far while allocating; and hashed per second. */
   readonly checked: number;
+  readonly checkRate: number;
   /** In verified pieces on disk. */
   readonly have: number;
-  /** In wanted pieces that are not. */
+  /** Of the wanted files, not there yet. */
   readonly left: number;
   /** Payload received and kept, sent, and received in vain, since the start. */
   readonly downloaded: number;

@@ -1,17 +1,19 @@
 /**
  * One torrent's story: hash what is on disk, join the swarm, fetch what is missing, and then seed or leave. Wires metainfo,
- * storage, peer list, announcer and transfer, each of which is a value of its own; the session it lives in owns what the
+ * content, peer list, announcer and transfer, each of which is a value of its own; the session it lives in owns what the
  * torrents share. Part of the public API.
  *
  * | state | leaves it when |
  * | --- | --- |
- * | checking | hashed -> complete or seeding when nothing is missing, else downloading |
+ * | checking | hashed -> complete or seeding when nothing is missing, else allocating or downloading |
+ * | allocating | every missing byte has its room on disk -> downloading |
  * | downloading | the last wanted piece is on disk -> complete or seeding; a timeout or an error -> failed |
  * | seeding | an error -> failed |
  * | complete, failed, stopped | never; any state but these -> stopped by `stop` |
  */
 import { resolve } from 'node:path';
 import type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
+import { Content } from './content.js';
 import { deferred } from './deferred.js';
 import type { Announcer, TrackerStatus } from './discovery/announcer.js';
 import { SpateError } from './errors.js';
@@ -20,11 +22,7 @@ import type { FromGroup, TorrentStats } from './messages.js';
 import { outOfPatience } from './patience.js';
 import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
-import { FileStore } from './storage/files.js';
-import type { Storage } from './storage/storage.js';
-import { verifyFiles } from './storage/verify.js';
-import { WriteQueue } from './storage/write-queue.js';
-import { Bitfield } from './torrent/bitfield.js';
+import type { Bitfield } from './torrent/bitfield.js';
 import { Geometry, type PieceIndex } from './torrent/geometry.js';
 import { RateMeter } from './torrent/rate-meter.js';
 import { SharedMemory } from './torrent/shared-memory.js';
@@ -39,8 +37,7 @@ export class Download {
   readonly #geometry: Geometry;
   readonly #peerId: Uint8Array;
   readonly #peers: Peers;
-  readonly #store: Storage;
-  readonly #queue: WriteQueue;
+  readonly #content: Content;
   readonly #abort = new AbortController();
   readonly #down = new RateMeter();
   readonly #up = new RateMeter();
@@ -51,10 +48,7 @@ export class Download {
   #announcer: Announcer | undefined;
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
-  readonly #wanted: Bitfield;
   readonly #groups: TorrentGroups;
-  #checked = 0;
-  #haveBytes = 0;
   #activatedAt = 0;
   #progressAt = 0;
   #downloaded = 0;
@@ -89,11 +83,13 @@ export class Download {
       },
     );
     this.#groups = new TorrentGroups(key, host.options, (group, message) => host.send(group, message));
-    const { pieceCount } = this.#geometry;
-    this.#wanted = settings.fetch === false ? new Bitfield(pieceCount) : Bitfield.full(pieceCount);
-    this.#store =
-      settings.storage ?? new FileStore({ root: settings.out, files: metainfo.files, openFiles: host.openFiles });
-    this.#queue = new WriteQueue({ storage: this.#store, geometry: this.#geometry, options: host.options });
+    this.#content = new Content({
+      metainfo,
+      geometry: this.#geometry,
+      settings,
+      host,
+      onWarning: (message) => this.#emit({ type: 'warning', message }),
+    });
     this.#running = this.#run();
   }
 
@@ -131,10 +127,11 @@ export class Download {
     const now = this.#host.now();
     return {
       state: this.#state,
-      length: this.metainfo.length,
-      checked: this.#checked,
-      have: this.#haveBytes,
-      left: this.#left,
+      length: this.#state === 'checking' ? this.metainfo.length : this.#content.length,
+      checked: this.#content.progress,
+      checkRate: this.#content.checkRate(now),
+      have: this.#content.have,
+      left: this.#content.left,
       downloaded: this.#downloaded,
       uploaded: this.#uploaded,
       wasted: this.#wasted,
@@ -152,14 +149,11 @@ export class Download {
     return this.#stopping;
   }
 
-  get #left(): number {
-    return this.#settings.fetch === false ? 0 : this.metainfo.length - this.#haveBytes;
-  }
-
   /** The owner of whatever goes wrong before the swarm is joined. */
   async #run(): Promise<void> {
     try {
-      const have = await this.#check();
+      const { have, ...counts } = await this.#content.check(this.#abort.signal);
+      this.#emit({ type: 'checked', ...counts });
       if (this.#stopping !== undefined) return;
       await this.#enter(have);
     } catch (error) {
@@ -167,41 +161,25 @@ export class Download {
     }
   }
 
-  async #check(): Promise<Bitfield> {
-    const { out } = this.#settings;
-    const have = await verifyFiles({
-      root: out,
-      files: this.metainfo.files,
-      geometry: this.#geometry,
-      hashes: this.metainfo.pieceHashes,
-      threads: this.#host.verifyThreads,
-      signal: this.#abort.signal,
-      onProgress: (bytes) => {
-        this.#checked = bytes;
-      },
-    });
-    for (const piece of have) this.#haveBytes += this.#geometry.lengthOf(piece as PieceIndex);
-    this.#emit({ type: 'checked', pieces: have.count, of: this.#geometry.pieceCount });
-    return have;
-  }
-
   async #enter(have: Bitfield): Promise<void> {
-    const { fetch, seed } = this.#settings;
+    const { fetch, seed, alloc, out } = this.#settings;
     if (fetch === false && have.count === 0 && this.#geometry.pieceCount > 0) {
-      throw new SpateError(
-        'BAD_DATA',
-        `nothing to seed: no piece of ${this.metainfo.name} is in ${this.#settings.out}`,
-      );
+      throw new SpateError('BAD_DATA', `nothing to seed: no piece of ${this.metainfo.name} is in ${out}`);
     }
-    if (fetch !== false) await this.#store.prepare();
-    if (this.#left === 0 && seed !== true) return this.#complete();
+    await this.#content.prepare();
     if (this.#stopping !== undefined) return;
-    this.#join(have);
-    if (this.#left === 0) this.#complete();
+    if (this.#content.left === 0 && seed !== true) return this.#complete();
+    if (this.#content.left > 0 && alloc === 'full') {
+      this.#state = 'allocating';
+      await this.#content.allocate(have, this.#abort.signal);
+      if (this.#stopping !== undefined) return;
+    }
+    await this.#join(have);
+    if (this.#content.left === 0) this.#complete();
   }
 
   /** Joins the swarm: groups, trackers, peers. */
-  #join(have: Bitfield): void {
+  async #join(have: Bitfield): Promise<void> {
     const { options, random, groupCount, budget } = this.#host;
     const now = this.#host.now();
     this.#state = 'downloading';
@@ -212,11 +190,11 @@ export class Download {
         torrent: this.key,
         geometry: this.#geometry,
         have,
-        wanted: this.#wanted,
+        wanted: this.#content.wanted,
         memory: this.#memory,
         groupCount,
         budget,
-        queue: this.#queue,
+        queue: this.#content.queue,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
         evidenceBytes: options.evidenceBytes,
@@ -232,6 +210,9 @@ export class Download {
         onError: (error) => this.fail(error),
       },
     );
+    const transfer = this.#transfer;
+    await this.#content.restore(have, (piece, partial) => transfer.adopt(piece, partial));
+    if (this.#stopping !== undefined) return;
     for (const group of this.#host.placeTorrent(this.#geometry)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
@@ -252,7 +233,7 @@ export class Download {
       },
       options,
       families,
-      progress: () => ({ uploaded: this.#uploaded, downloaded: this.#downloaded, left: this.#left }),
+      progress: () => ({ uploaded: this.#uploaded, downloaded: this.#downloaded, left: this.#content.left }),
       onStatus: (status) => this.#onTracker(status),
     });
     this.#listenTo(this.#announcer).catch((error: unknown) => this.fail(error));
@@ -279,9 +260,9 @@ export class Download {
         private: this.metainfo.private,
         metadataSize: this.metainfo.info.length,
         root: this.#settings.out,
-        files: this.metainfo.files,
+        files: this.#content.files,
         have: this.#transfer.have.bytes,
-        wanted: this.#wanted.bytes,
+        wanted: this.#content.wanted.bytes,
       },
     );
   }
@@ -377,6 +358,7 @@ export class Download {
     this.#peers.makeRoom(false, now);
     const roster = this.metainfo.private ? undefined : this.#peers.rosterNews(now);
     if (roster !== undefined) this.#groups.onRoster(roster);
+    if (this.#state !== 'checking') this.#content.onTick(now);
     if (this.#state !== 'downloading') return;
     if (this.#peers.connected + this.#peers.dialling === 0) this.#announcer?.wantMore();
     this.#checkPatience(now);
@@ -398,7 +380,7 @@ export class Download {
   }
 
   #onWritten(piece: PieceIndex): void {
-    this.#haveBytes += this.#geometry.lengthOf(piece);
+    this.#content.onWritten(piece);
     this.#groups.onWritten(piece);
   }
 
@@ -407,7 +389,7 @@ export class Download {
     if (this.#settings.seed === true) {
       this.#state = 'seeding';
       this.#announcer?.completed();
-      this.#done.resolve();
+      this.#content.finish().then(this.#done.resolve, (error: unknown) => this.fail(error));
       return;
     }
     this.#stopping = this.#end('complete');
@@ -434,12 +416,16 @@ export class Download {
       // The groups' last statistics are in: the trackers hear the true figures, while the disk finishes.
       if (state === 'complete') this.#announcer?.completed();
       farewell = this.#announcer?.stop();
-      await this.#queue.idle();
-      await this.#store.close();
+      await this.#content.queue.idle();
+      await this.#content.save(this.#transfer?.partials ?? new Map());
+      await this.#content.close();
+      if (state === 'complete') await this.#content.finish();
     } catch (problem) {
       failure ??= problem as SpateError;
       this.#state = 'failed';
     }
+    this.#transfer?.dropPartials();
+    this.#content.release();
     const unfinished = state === 'stopped' ? new SpateError('CLOSED', 'the download was stopped') : undefined;
     const outcome = failure ?? unfinished;
     if (outcome === undefined) this.#done.resolve();

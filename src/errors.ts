@@ -12,6 +12,8 @@ export type ErrorCode =
   | 'INVALID_TORRENT'
   /** The same infohash is already in this session. */
   | 'DUPLICATE_TORRENT'
+  /** Another process downloads the same torrent into the same folder. */
+  | 'ALREADY_RUNNING'
   /** No peer was ever reached: every source failed or gave none. */
   | 'UNAVAILABLE'
   /** Peers were there, then no byte came for too long. */

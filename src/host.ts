@@ -20,6 +20,8 @@ export interface DownloadHost<D> {
   readonly budget: ByteBudget;
   readonly openFiles: OpenFiles;
   readonly verifyThreads: number;
+  /** Where resume state and locks are kept; none are without. */
+  readonly stateFolder: string | undefined;
   /** The announced port. */
   readonly port: number;
   /** Where the world sees us, as far as peers tell. */

@@ -62,6 +62,14 @@ const TUNABLES = {
   },
   openFiles: { default: 128, min: 1, max: 100_000, unit: 'count', why: 'descriptors a thread keeps open' },
 
+  saveEveryMs: {
+    default: 2_000,
+    min: 10,
+    max: 3_600_000,
+    unit: 'ms',
+    why: 'resume state is flushed and saved no more often; a power cut costs the work since the last time',
+  },
+
   // Peers
   peersPerTorrent: {
     default: 80,

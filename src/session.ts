@@ -24,17 +24,20 @@ import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { type EncryptionMode, skeyHash } from './protocol/mse.js';
 import { createPeerId } from './protocol/peer-id.js';
 import { RateSplit } from './rate-split.js';
+import type { Disk } from './storage/disk.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
 import { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
 import { VERSION } from './version.js';
 
-export type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
+export type { CheckMode, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
 export type { Download } from './download.js';
 export { type ErrorCode, SpateError } from './errors.js';
 export type { Options } from './options.js';
 export { type Metainfo, type MetainfoFile, parseMetainfo } from './protocol/metainfo.js';
+
+export type { FileSelection } from './storage/selection.js';
 
 export { VERSION } from './version.js';
 
@@ -60,6 +63,11 @@ export interface SessionSettings {
   /** Most bytes per second received and sent, all torrents together; 0 or absent for no limit. */
   readonly maxDown?: number;
   readonly maxUp?: number;
+  /**
+   * Folder for resume state and locks, such as `~/.local/state/spate`. Without one, the default, nothing is remembered: what is
+   * on disk is hashed at every start, and nothing keeps another process from downloading into the same folder.
+   */
+  readonly stateFolder?: string;
   /** Overrides of the engine's tunables, such as `memoryBytes`. */
   readonly options?: Partial<Options>;
   /** The compiled peer-group worker, when it is not beside this file. */
@@ -68,6 +76,8 @@ export interface SessionSettings {
   readonly measure?: boolean;
   /** Uniform in [0, 1), for everything random: makes a test repeatable. */
   readonly random?: () => number;
+  /** What writes and reads the payload: lets a test fail it. */
+  readonly disk?: Disk;
 }
 
 const MAX_WORKERS = 64;
@@ -116,7 +126,7 @@ export class Session {
     this.#options = resolved(settings.options ?? {}, workers);
     this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
-    this.#openFiles = new OpenFiles(this.#options.openFiles);
+    this.#openFiles = new OpenFiles(this.#options.openFiles, settings.disk);
     const bound = this.#bind === undefined ? {} : { bind: this.#bind };
     this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, ...bound });
     this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...bound });
@@ -241,6 +251,7 @@ export class Session {
       get excess() {
         return session.#excess();
       },
+      stateFolder: this.#settings.stateFolder,
       random: this.#settings.random ?? Math.random,
       get port() {
         return session.#nat?.externalPort ?? session.#port;

@@ -20,6 +20,13 @@ type Returned = Extract<FromGroup, { type: 'returned' }>;
 type Shared = Extract<FromGroup, { type: 'shared' }>;
 type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
 
+/** An unfinished piece. */
+export interface Partial {
+  readonly buffer: ArrayBuffer;
+  /** One byte per block, 1 = present. */
+  readonly present: Uint8Array;
+}
+
 export interface TransferSettings {
   readonly torrent: number;
   readonly geometry: Geometry;
@@ -51,10 +58,9 @@ export interface TransferEvents {
   onError(error: SpateError): void;
 }
 
-/** An unfinished piece at home. */
-interface Unfinished {
-  readonly buffer: ArrayBuffer;
-  readonly present: Uint8Array;
+/** One at home. */
+interface Unfinished extends Partial {
+  /** Of each block; nobody is known for those of an earlier run. */
   readonly givers: readonly Giver[];
 }
 
@@ -173,8 +179,8 @@ export class Transfer {
     for (const { lease, piece, buffer, digests } of leases) {
       this.#ledger.settle(lease);
       if (digests !== undefined) for (const giver of this.#evidence.onVerified(piece, digests)) this.#accuse(giver);
-      // It has been hash-checked: whatever the number says, it is good unless it came before.
-      if (this.#stopped || this.#isDone(piece)) {
+      // It has been hash-checked: whatever the number says, it is good unless it came before. Also at a stop.
+      if (this.#isDone(piece)) {
         this.#free(buffer);
         continue;
       }
@@ -201,7 +207,8 @@ export class Transfer {
 
   onReturned(group: number, { lease, piece, buffer, present, givers: peers }: Returned): void {
     const givers = this.#giversOf(group, lease, peers);
-    if (!this.#ledger.settle(lease) || this.#stopped || !this.#isOrphan(piece)) return this.#free(buffer);
+    const isKnown = this.#ledger.settle(lease);
+    if (!isKnown || !this.#isOrphan(piece)) return this.#free(buffer);
     const partial = present.includes(1);
     if (partial) this.#partials.set(piece, { buffer, present, givers });
     else this.#free(buffer);
@@ -250,9 +257,24 @@ export class Transfer {
     this.#events.onCanLease();
   }
 
-  /** No more leases; what is being written is written. */
+  /** No more leases; what is verified is written. */
   stop(): void {
     this.#stopped = true;
+  }
+
+  /** Unfinished pieces at home: their blocks, and which there are. All that will come, once the groups have left. */
+  get partials(): ReadonlyMap<PieceIndex, Partial> {
+    return this.#partials;
+  }
+
+  /** An unfinished piece of an earlier run: leased before anything missing, with the blocks it has. */
+  adopt(piece: PieceIndex, partial: Partial): void {
+    this.#partials.set(piece, { ...partial, givers: [] });
+    this.#picker.onReturned(piece, true);
+  }
+
+  /** Gives the buffers of unfinished pieces up. */
+  dropPartials(): void {
     for (const { buffer } of this.#partials.values()) this.#settings.budget.give(buffer);
     this.#partials.clear();
   }

@@ -67,7 +67,7 @@ function read(path: string, text: string): Source {
 const GROUND = /^src\/(errors|messages|options)\.ts$/;
 const CORE = [/^src\/torrent\//, /^src\/protocol\//, GROUND];
 const BELOW_DOWNLOAD = [
-  /^src\/(transfer|peers|patience|torrent-groups|deferred)\.ts$/,
+  /^src\/(transfer|peers|patience|torrent-groups|deferred|checkpoint|spill)\.ts$/,
   /^src\/(storage|discovery)\//,
   ...CORE,
 ];
@@ -87,11 +87,14 @@ const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[]
   { files: /^src\/discovery\//, may: [/^src\/discovery\//, ...CORE] },
   { files: /^src\/group-pool\.ts$/, may: [/^src\/(version|piscina)\.ts$/, GROUND] },
   { files: /^src\/transfer\.ts$/, may: [/^src\/storage\//, ...CORE] },
+  { files: /^src\/spill\.ts$/, may: [/^src\/transfer\.ts$/, /^src\/storage\//, ...CORE] },
+  { files: /^src\/checkpoint\.ts$/, may: [/^src\/api\.ts$/, /^src\/storage\//, ...CORE] },
   { files: /^src\/(peers|rate-split|torrent-groups|patience|deferred)\.ts$/, may: CORE },
   { files: /^src\/descriptors\.ts$/, may: [GROUND] },
   { files: /^src\/host\.ts$/, may: BELOW_DOWNLOAD },
   { files: /^src\/api\.ts$/, may: [/^src\/(discovery|storage)\//, ...CORE] },
-  { files: /^src\/download\.ts$/, may: [/^src\/(api|host)\.ts$/, ...BELOW_DOWNLOAD] },
+  { files: /^src\/content\.ts$/, may: [/^src\/(api|host)\.ts$/, ...BELOW_DOWNLOAD] },
+  { files: /^src\/download\.ts$/, may: [/^src\/(api|content|host)\.ts$/, ...BELOW_DOWNLOAD] },
   { files: /^src\/session\.ts$/, may: BELOW_CLI },
   // A program of its own.
   { files: /^src\/swarm\/demo\.ts$/, may: [/^src\/cli\//, /^src\/swarm\//, ...BELOW_CLI] },

@@ -26,6 +26,7 @@ const BY_ERROR: Readonly<Record<ErrorCode, number>> = {
   LOCAL_IO: 8,
   DISK_FULL: 9,
   CANNOT_LISTEN: 10,
+  ALREADY_RUNNING: 11,
   // Nobody but this program closes its session: interrupts have codes of their own.
   CLOSED: EXIT.internal,
 };

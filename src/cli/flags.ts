@@ -3,10 +3,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf, SpateError } from '../errors.js';
 import { type Options, resolveOptions } from '../options.js';
 import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.js';
+import { compileGlob } from '../protocol/glob.js';
 import type { EncryptionMode } from '../protocol/mse.js';
-import type { SessionSettings } from '../session.js';
+import type { CheckMode, FileSelection, SessionSettings } from '../session.js';
 import type { ColorChoice } from './output.js';
 import { parseDuration, parseRateLimit, parseSizeLimit } from './units.js';
+import { stateFolder } from './xdg.js';
 
 export interface OutputFlags {
   readonly quiet?: boolean;
@@ -18,6 +20,7 @@ export interface OutputFlags {
 export interface NetworkFlags extends OutputFlags {
   readonly peer?: readonly HostPort[];
   readonly tracker?: readonly string[];
+  readonly check?: CheckMode;
   readonly workers?: number;
   /** Connections per torrent, and in all. */
   readonly peers?: number;
@@ -38,6 +41,15 @@ export interface NetworkFlags extends OutputFlags {
   readonly peerTimeout?: number;
   /** Milliseconds; 0 waits for ever. */
   readonly stallTimeout?: number;
+}
+
+type Ranges = NonNullable<FileSelection['ranges']>;
+
+/** A choice of files. */
+export interface SelectFlags {
+  readonly select?: Ranges;
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
 }
 
 /** What `--memory none` stands for: more than any machine has. */
@@ -82,8 +94,31 @@ export function addNetworkFlags(command: Command): Command {
       'peers in all (default: 2000, or 60% of the open-file limit)',
       checked(parseCount('maxPeers')),
     )
+    .addOption(
+      new Option(
+        '--check <how>',
+        'auto: hash what has changed since it was verified; full: hash all; none: hash nothing (default: auto)',
+      ).choices(['auto', 'full', 'none']),
+    )
     .option('--workers <n>', 'worker threads (default: one per core)', checked(parseInteger(1, MAX_WORKERS)))
     .option('--memory <size>', 'cap of buffered payload (default: 256MiB)', checked(parseMemory));
+}
+
+export function addSelectFlags(command: Command): Command {
+  return command
+    .option('-f, --select <files>', 'only these, by their numbers in `spate info`: 1,3-5 or 7-', checked(parseRanges))
+    .option('--include <glob>', 'only files that match; repeatable', checked(collected(parseGlob)))
+    .option('--exclude <glob>', 'no files that match; repeatable', checked(collected(parseGlob)));
+}
+
+/** The files that the flags choose; `undefined` for all. */
+export function selectionOf({ select, include, exclude }: SelectFlags): FileSelection | undefined {
+  if (select === undefined && include === undefined && exclude === undefined) return undefined;
+  return {
+    ...(select !== undefined && { ranges: select }),
+    ...(include !== undefined && { include }),
+    ...(exclude !== undefined && { exclude }),
+  };
 }
 
 export function addPatienceFlags(command: Command): Command {
@@ -105,6 +140,7 @@ export function sessionSettings(flags: NetworkFlags): SessionSettings {
   const { workers, port, bind, nat, encryption, maxDown, maxUp, upload, memory, peerTimeout, stallTimeout } = flags;
   const { peers, maxPeers } = flags;
   return {
+    stateFolder: stateFolder(),
     ...(workers !== undefined && { workers }),
     ...(port !== undefined && { port }),
     ...(bind !== undefined && { bind }),
@@ -150,6 +186,23 @@ export function parseInteger(min: number, max: number): (text: string) => number
     if (value >= min && value <= max) return value;
     throw new SpateError('USAGE', `expected a number from ${min} to ${max}`);
   };
+}
+
+/** `1,3-5,7-`; given again it adds. */
+function parseRanges(text: string, previous: Ranges = []): Ranges {
+  const ranges = text.split(',').map((part): readonly [number, number] => {
+    const match = /^\s*(\d{1,9})\s*(?:(-)\s*(\d{1,9})?\s*)?$/.exec(part);
+    const first = Number(match?.[1]);
+    const last = match?.[2] === undefined ? first : Number(match[3] ?? Number.POSITIVE_INFINITY);
+    if (first >= 1 && last >= first) return [first, last];
+    throw new SpateError('USAGE', `expected numbers of files such as 1,3-5, got "${text}"`);
+  });
+  return [...previous, ...ranges];
+}
+
+function parseGlob(text: string): string {
+  compileGlob(text);
+  return text;
 }
 
 function parseIp(text: string): string {

@@ -1,12 +1,21 @@
 /** `spate get`, and `spate` alone: downloads torrents. */
-import type { Command } from 'commander';
-import { addNetworkFlags, addOutputFlags, addPatienceFlags, type NetworkFlags } from './flags.js';
+import { type Command, Option } from 'commander';
+import {
+  addNetworkFlags,
+  addOutputFlags,
+  addPatienceFlags,
+  addSelectFlags,
+  type NetworkFlags,
+  type SelectFlags,
+  selectionOf,
+} from './flags.js';
 import type { Job } from './job.js';
 import type { RunContext } from './run.js';
 
-interface GetFlags extends NetworkFlags {
+interface GetFlags extends NetworkFlags, SelectFlags {
   readonly out: string;
   readonly seed?: boolean;
+  readonly alloc: 'sparse' | 'full';
 }
 
 export function addGet(program: Command): void {
@@ -15,7 +24,13 @@ export function addGet(program: Command): void {
     .description('download torrents; what is on disk already is kept')
     .argument('<torrent...>', 'paths of .torrent files, or - for one on stdin')
     .option('-o, --out <dir>', 'folder to download into', '.')
-    .option('--seed', 'go on seeding until a signal');
+    .option('--seed', 'go on seeding until a signal')
+    .addOption(
+      new Option('--alloc <how>', 'sparse: take room on disk as bytes come; full: all of it before the first')
+        .choices(['sparse', 'full'])
+        .default('sparse'),
+    );
+  addSelectFlags(command);
   addNetworkFlags(command);
   addPatienceFlags(command);
   addOutputFlags(command).action(async (sources: string[], flags: GetFlags) => {
@@ -31,6 +46,8 @@ async function get(sources: readonly string[], flags: GetFlags): Promise<number>
     out: flags.out,
     fetch: true,
     seed: flags.seed === true,
+    alloc: flags.alloc,
+    select: selectionOf(flags),
     onDone: (job, context) => onDone(job, flags, context),
   });
 }

@@ -41,7 +41,7 @@ export function infoJson(metainfo: Metainfo): Record<string, unknown> {
     pieceLength,
     pieces: pieceCount(metainfo),
     private: metainfo.private,
-    files: listed(metainfo).map(({ index, path, length }) => ({ index, path, length })),
+    files: listed(metainfo),
     trackers,
     ...(comment !== undefined && { comment }),
     ...(createdBy !== undefined && { createdBy }),
@@ -70,11 +70,14 @@ export function infoLines(metainfo: Metainfo): string[] {
 }
 
 function fileLines(metainfo: Metainfo): string[] {
-  const files = listed(metainfo).map(({ index, length, path }) => ({
-    index: String(index),
-    size: formatBytes(length),
-    path: escapeControls(path),
-  }));
+  const files = listed(metainfo).map(({ index, length, path, originalPath, symlink, executable }) => {
+    const notes = [
+      ...(symlink === undefined ? [] : [`-> ${symlink}`]),
+      ...(executable ? ['(executable)'] : []),
+      ...(originalPath === undefined ? [] : [`(in the torrent: ${originalPath})`]),
+    ];
+    return { index: String(index), size: formatBytes(length), path: escapeControls([path, ...notes].join('  ')) };
+  });
   const indexWidth = Math.max(1, ...[files.at(-1)?.index.length ?? 1]);
   const sizeWidth = files.reduce((width, { size }) => Math.max(width, size.length), 'size'.length);
   const row = (index: string, size: string, path: string): string =>
@@ -82,11 +85,33 @@ function fileLines(metainfo: Metainfo): string[] {
   return [row('#', 'size', 'path'), ...files.map(({ index, size, path }) => row(index, size, path))];
 }
 
-/** The files that are on disk, with their place in the torrent. */
-function listed(metainfo: Metainfo): { readonly index: number; readonly path: string; readonly length: number }[] {
-  return metainfo.files.flatMap(({ path, length, pad }, i) =>
-    pad ? [] : [{ index: i + 1, path: path.join('/'), length }],
-  );
+/** A file that is on disk. */
+interface Listed {
+  /** Its place in the torrent, from 1 on. */
+  readonly index: number;
+  readonly path: string;
+  readonly length: number;
+  /** As the torrent says it, where it is another. */
+  readonly originalPath?: string;
+  readonly executable?: boolean;
+  /** What it points to. */
+  readonly symlink?: string;
+}
+
+function listed(metainfo: Metainfo): Listed[] {
+  return metainfo.files.flatMap(({ path, length, pad, originalPath, executable, symlink }, i) => {
+    if (pad) return [];
+    return [
+      {
+        index: i + 1,
+        path: path.join('/'),
+        length,
+        ...(originalPath !== undefined && { originalPath: originalPath.join('/') }),
+        ...(executable && { executable }),
+        ...(symlink !== undefined && { symlink: symlink.join('/') }),
+      },
+    ];
+  });
 }
 
 function infohashOf({ infohash }: Metainfo): string {

@@ -10,23 +10,47 @@ export interface Interruption {
   readonly signal: AbortSignal;
   /** What to exit with; `undefined` as long as nothing has happened. */
   readonly exitCode: number | undefined;
+  /** Resolves when the orderly end has taken so long that it is given up: the disk or something else hangs. */
+  readonly overdue: Promise<void>;
+  /** Ends the process by the signal it got, which shells report as 128 + its number. Does not return when there was one. */
+  die(): void;
   /** Gives the signals back their default meaning. */
   release(): void;
 }
 
+/** With what is left to say, within 3 s. */
+const OVERDUE_MS = 2_600;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** @param onFirst told when an orderly end is asked for by a signal */
 export function watchInterruption(onFirst: () => void): Interruption {
   const controller = new AbortController();
   let exitCode: number | undefined;
+  let first: (typeof SIGNALS)[number] | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let onOverdue = (): void => {};
+  const overdue = new Promise<void>((resolve) => {
+    onOverdue = resolve;
+  });
+  const release = (): void => {
+    clearTimeout(timer);
+    for (const name of SIGNALS) process.off(name, onSignal);
+    process.stdout.off('error', onStdoutError);
+  };
+  // Not `process.exit`: it waits for the file operations under way, for ever when the disk hangs.
+  const die = (): void => {
+    release();
+    if (first !== undefined) process.kill(process.pid, first);
+  };
   const interrupt = (code: number): void => {
     exitCode ??= code;
     controller.abort();
   };
   const onSignal = (name: (typeof SIGNALS)[number]): void => {
     const code = 128 + constants.signals[name];
-    if (controller.signal.aborted) process.exit(code);
+    first ??= name;
+    if (controller.signal.aborted) return die();
+    timer = setTimeout(onOverdue, OVERDUE_MS);
     interrupt(code);
     onFirst();
   };
@@ -40,9 +64,8 @@ export function watchInterruption(onFirst: () => void): Interruption {
     get exitCode() {
       return exitCode;
     },
-    release() {
-      for (const name of SIGNALS) process.off(name, onSignal);
-      process.stdout.off('error', onStdoutError);
-    },
+    overdue,
+    die,
+    release,
   };
 }

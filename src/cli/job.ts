@@ -181,7 +181,7 @@ export class Job {
   #onEvent(event: DownloadEvent): void {
     switch (event.type) {
       case 'checked':
-        return this.#onChecked(event.pieces, event.of);
+        return this.#onChecked(event.pieces, event.of, event.trusted);
       case 'tracker':
         this.#onAnnounced();
         return this.#onTracker(event.status);
@@ -197,10 +197,11 @@ export class Job {
     }
   }
 
-  #onChecked(pieces: number, of: number): void {
+  #onChecked(pieces: number, of: number, trusted: number): void {
     this.#checked = { pieces, of };
     this.#checkedAt = performance.now();
     this.#haveAtStart = this.stats?.have ?? 0;
+    this.#output.detail(`${this.name}: ${trusted} of ${pieces} good pieces were known from the last time`);
     if (this.#fetches && pieces > 0 && pieces < of) {
       this.#output.note(`${this.name}: ${pieces} of ${of} pieces are on disk already`);
     }

@@ -8,11 +8,14 @@ import { addGet } from './get.js';
 import { addInfo } from './info.js';
 import { Output } from './output.js';
 import { addSeed } from './seed.js';
+import { addVerify } from './verify.js';
 
 const HELP = `
 Examples:
   spate debian.torrent -o downloads       download; run it again to go on
   spate info debian.torrent               what is in it
+  spate show.torrent -f 1,3-5             some of its files
+  spate verify debian.torrent downloads   whether what is there is good
   spate seed debian.torrent downloads     give it to others
   spate bench compare --with aria2c       race another client on this machine
 
@@ -36,6 +39,7 @@ const program = new Command('spate')
 addGet(program);
 addSeed(program);
 addInfo(program);
+addVerify(program);
 addBench(program);
 
 try {

@@ -32,6 +32,17 @@ export function showProgress(output: Output, items: () => readonly ProgressItem[
   };
 }
 
+/** As `showProgress`, for one line that somebody else makes. */
+export function showFigures(output: Output, line: () => string): () => void {
+  if (output.isQuiet) return () => {};
+  if (!output.isLive) return repeatedly(LOG_FIRST_MS, LOG_MS, () => output.note(line()));
+  const stop = repeatedly(LIVE_MS, LIVE_MS, () => output.live([line()]));
+  return () => {
+    stop();
+    output.live([]);
+  };
+}
+
 function logProgress(output: Output, items: readonly ProgressItem[]): void {
   if (items.length === 1) output.note(progressLine(items[0]!));
   else if (items.length > 1) output.note(totalLine(items));
@@ -59,7 +70,9 @@ function figuresOf(stats: DownloadStats): string {
   const { state, length, checked, have, left, downRate, upRate } = stats;
   switch (state) {
     case 'checking':
-      return `checking ${formatPercent(checked, length)}  ${formatPart(checked, length)}`;
+      return `checking ${formatPercent(checked, length)}  ${formatPart(checked, length)}  ${formatRate(stats.checkRate)}`;
+    case 'allocating':
+      return `allocating ${formatBytes(checked)}`;
     case 'seeding':
       return `seeding ${formatBytes(have)}  ${formatRate(upRate)} up  ${formatBytes(stats.uploaded)} sent  ${peersOf(stats)}`;
     case 'downloading': {
@@ -80,7 +93,7 @@ export function totalLine(items: readonly ProgressItem[]): string {
     items.reduce((total, { stats }) => total + stats[field], 0);
   const state = items.every(({ stats }) => stats.state === 'seeding') ? 'seeding' : 'downloading';
   const fields = ['length', 'checked', 'have', 'left', 'downloaded', 'uploaded', 'wasted'] as const;
-  const rates = ['downRate', 'upRate', 'peers', 'activePeers', 'knownPeers'] as const;
+  const rates = ['checkRate', 'downRate', 'upRate', 'peers', 'activePeers', 'knownPeers'] as const;
   const totals = Object.fromEntries([...fields, ...rates].map((field) => [field, sum(field)]));
   return `${items.length} torrents  ${figuresOf({ state, ...totals } as DownloadStats)}`;
 }

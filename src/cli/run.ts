@@ -5,7 +5,7 @@
 import { unlessAborted } from '../discovery/clock.js';
 import { addressesOf, systemLookup } from '../discovery/lookup.js';
 import type { PeerAddress } from '../protocol/address.js';
-import { Session } from '../session.js';
+import { type FileSelection, Session } from '../session.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
@@ -25,6 +25,9 @@ export interface RunSettings {
   readonly fetch: boolean;
   /** Go on until interrupted. */
   readonly seed: boolean;
+  readonly alloc?: 'sparse' | 'full';
+  /** Of the files of each torrent. */
+  readonly select?: FileSelection | undefined;
   /** A torrent has what it can get. */
   onDone(job: Job, context: RunContext): Promise<void> | void;
 }
@@ -44,16 +47,19 @@ export async function run(settings: RunSettings): Promise<number> {
   const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
   const jobs = sources.map((source) => new Job(source, output));
   let failure: unknown;
-  try {
+  let isOverdue = false;
+  const work = async (): Promise<void> => {
     await load(jobs, output, interruption.signal);
     if (jobs.some(({ error }) => error === undefined)) await runJobs(jobs, settings, output, interruption.signal);
+  };
+  try {
+    isOverdue = (await Promise.race([work(), interruption.overdue.then(() => 'overdue' as const)])) === 'overdue';
+    if (isOverdue) output.note('the disk does not answer; what was saved before is kept');
   } catch (error) {
     if (!interruption.signal.aborted) {
       failure = error;
       output.error(error);
     }
-  } finally {
-    interruption.release();
   }
   const exitCode = exitCodeFor(jobs, failure, interruption);
   if (flags.json) {
@@ -61,6 +67,8 @@ export async function run(settings: RunSettings): Promise<number> {
     const error = failure === undefined ? {} : { error: errorJson(failure) };
     output.data(jsonLine({ type: 'summary', exitCode, seconds, ...error, downloads: jobs.map((job) => job.toJson()) }));
   }
+  if (isOverdue) interruption.die();
+  interruption.release();
   return exitCode;
 }
 
@@ -120,13 +128,20 @@ async function peersOf(flags: NetworkFlags, output: Output, signal: AbortSignal)
   return await unlessAborted(resolving, signal);
 }
 
-function downloadSettings({ flags, out, seed, fetch }: RunSettings, peers: readonly PeerAddress[]) {
-  return { out, seed, fetch, peers, ...(flags.tracker !== undefined && { trackers: flags.tracker }) };
+function downloadSettings(settings: RunSettings, peers: readonly PeerAddress[]) {
+  const { flags, out, seed, fetch, alloc = 'sparse', select } = settings;
+  const { tracker, check } = flags;
+  const chosen = { ...(tracker && { trackers: tracker }), ...(check && { check }), ...(select && { select }) };
+  return { out, seed, fetch, alloc, peers, ...chosen };
 }
 
 function activeItems(jobs: readonly Job[]) {
   return jobs.flatMap(({ name, stats }) => {
-    const isActive = stats?.state === 'checking' || stats?.state === 'downloading' || stats?.state === 'seeding';
+    const isActive =
+      stats?.state === 'checking' ||
+      stats?.state === 'allocating' ||
+      stats?.state === 'downloading' ||
+      stats?.state === 'seeding';
     return stats !== undefined && isActive ? [{ name, stats }] : [];
   });
 }

@@ -20,6 +20,15 @@ import {
 } from './bencode.js';
 import { distinctPaths, safeElement } from './paths.js';
 
+/** A name that is safe, and as the torrent says it. */
+interface Name {
+  readonly safe: string;
+  readonly original: string;
+}
+
+/** A file as it is listed: its path may collide with others. */
+type ListedFile = MetainfoFile & { readonly originalPath: readonly string[] };
+
 /** One file of a torrent, in torrent order. */
 export interface MetainfoFile {
   /**
@@ -33,6 +42,12 @@ export interface MetainfoFile {
   readonly offset: number;
   /** Zeros between files (BEP 47): its bytes are hashed and served as any, never written. */
   readonly pad: boolean;
+  /** The path as the torrent says it, where that was not safe or not unique. */
+  readonly originalPath?: readonly string[];
+  /** To be executable (BEP 47). */
+  readonly executable?: boolean;
+  /** Where the symlink that it is points to, as `path`: inside the torrent, and through no other symlink (BEP 47). */
+  readonly symlink?: readonly string[];
 }
 
 /** What a `.torrent` says (BEP 3), checked: whoever holds one may trust every number in it. */
@@ -62,6 +77,10 @@ export interface Metainfo {
 /** Room for half a million files, or 6 million pieces. At worst, hostile bytes cost 1.5 GiB of memory for some seconds. */
 const LIMITS: BencodeLimits = { ...BENCODE_LIMITS, maxBytes: 128 * 1_048_576, maxTokens: 5_000_000 };
 const MAX_FILES = 500_000;
+/** Names in one path; no system takes a path of so many that are of any use. */
+const MAX_DEPTH = 100;
+/** Symlinks that may point to one another in a row. */
+const MAX_HOPS = 40;
 /** The longest seen by libtorrent, in bytes. A piece is held in memory as a whole. */
 export const MAX_PIECE_LENGTH = 512 * 1_048_576;
 /** More than any torrent names; each costs a look-up and a request. */
@@ -96,7 +115,7 @@ export function parseMetainfo(bytes: Uint8Array): Metainfo {
   return {
     infohash: new Uint8Array(createHash('sha1').update(rawInfo).digest()),
     info: rawInfo,
-    name,
+    name: name.safe,
     length,
     pieceLength,
     pieceHashes: pieces,
@@ -155,19 +174,22 @@ function piecesOf(info: BencodeDict): Uint8Array {
 }
 
 /** `name.utf-8` where an old client wrote `name` in its own character set. */
-function nameOf(info: BencodeDict): string {
+function nameOf(info: BencodeDict): Name {
   const utf8 = asText(info.get('name.utf-8'));
-  if (utf8) return safeElement(utf8, 'info.name.utf-8');
-  return safeElement(asText(info.get('name')) ?? invalid('info.name', 'a string', info.get('name')), 'info.name');
+  if (utf8) return { safe: safeElement(utf8, 'info.name.utf-8'), original: utf8 };
+  const original = asText(info.get('name')) ?? invalid('info.name', 'a string', info.get('name'));
+  return { safe: safeElement(original, 'info.name'), original };
 }
 
 /** At least one file. */
-function filesOf(info: BencodeDict, name: string): readonly MetainfoFile[] {
+function filesOf(info: BencodeDict, name: Name): readonly MetainfoFile[] {
   const list = info.get('files');
   if (list === undefined) {
     if (!info.has('length')) invalid('info', '`length` or `files`', 'neither');
     const length = integer(info, 'info', 'length', 0, Number.MAX_SAFE_INTEGER);
-    return [{ path: [name], length, offset: 0, pad: false }];
+    const { safe, original } = name;
+    const file = { path: [safe], length, offset: 0, pad: false, ...executableOf(info) };
+    return [safe === original ? file : { ...file, originalPath: [original] }];
   }
   // BEP 3 allows one of them. Clients disagree on which counts, and so on what the data are.
   if (info.has('length')) invalid('info', '`length` or `files`', 'both');
@@ -175,40 +197,98 @@ function filesOf(info: BencodeDict, name: string): readonly MetainfoFile[] {
   if (entries.length === 0 || entries.length > MAX_FILES) {
     invalid('info.files', `1 to ${MAX_FILES} files`, `${entries.length}`);
   }
-  return withDistinctPaths(listedFiles(entries, name));
+  return withTargets(withDistinctPaths(listedFiles(entries, name)));
 }
 
 /** The files as they are listed; their paths may collide. */
-function listedFiles(entries: BencodeList, name: string): MetainfoFile[] {
+function listedFiles(entries: BencodeList, name: Name): ListedFile[] {
   let offset = 0;
   return entries.map((entry, i) => {
     const field = `info.files[${i}]`;
     const file = asDict(entry) ?? invalid(field, 'a dictionary', entry);
     const attr = asText(file.get('attr')) ?? '';
-    // BEP 47: a symlink has no bytes and need not say so. It is made an empty file: links are not followed, nor created.
-    const bare = attr.includes('l') && !file.has('length');
+    // BEP 47: a symlink has no bytes and need not say so.
+    const isLink = attr.includes('l');
+    const bare = isLink && !file.has('length');
     const length = bare ? 0 : integer(file, field, 'length', 0, Number.MAX_SAFE_INTEGER);
     if (length > Number.MAX_SAFE_INTEGER - offset) invalid('info.files', 'at most 2^53 - 1 bytes in all', 'more');
     const pad = attr.includes('p');
-    const listed = { path: pad ? [] : [name, ...pathOf(file, field)], length, offset, pad };
+    const at = offset;
     offset += length;
-    return listed;
+    if (pad) return { path: [], originalPath: [], length, offset: at, pad };
+    const own = asList(file.get('path.utf-8')) === undefined ? 'path' : 'path.utf-8';
+    const path = pathOf(file, field, own, name);
+    // A link with bytes is a file, whatever its attribute says: its bytes are hashed.
+    const hasTarget = isLink && length === 0 && file.has('symlink path');
+    const symlink = hasTarget ? pathOf(file, field, 'symlink path', name).safe : undefined;
+    return {
+      path: path.safe,
+      originalPath: path.original,
+      length,
+      offset: at,
+      pad,
+      ...(symlink === undefined ? executableOf(file) : { symlink }),
+    };
   });
 }
 
-function pathOf(file: BencodeDict, field: string): string[] {
-  const key = asList(file.get('path.utf-8')) === undefined ? 'path' : 'path.utf-8';
-  const path = asList(file.get(key)) ?? invalid(`${field}.path`, 'a list', file.get(key));
+/** BEP 47. */
+function executableOf(file: BencodeDict): { readonly executable?: true } {
+  return asText(file.get('attr'))?.includes('x') === true ? { executable: true } : {};
+}
+
+/** A path below the torrent's name, which comes first. */
+function pathOf(
+  file: BencodeDict,
+  field: string,
+  key: string,
+  name: Name,
+): { readonly safe: readonly string[]; readonly original: readonly string[] } {
+  const path = asList(file.get(key)) ?? invalid(`${field}.${key}`, 'a list', file.get(key));
   if (path.length === 0) invalid(`${field}.${key}`, 'at least one name', 'none');
-  return path.map((element, i) => {
+  if (path.length > MAX_DEPTH) invalid(`${field}.${key}`, `at most ${MAX_DEPTH} names`, `${path.length}`);
+  const [safe, original] = [[name.safe], [name.original]];
+  for (const [i, element] of path.entries()) {
     const at = `${field}.${key}[${i}]`;
-    return safeElement(asText(element) ?? invalid(at, 'a string', element), at);
+    const text = asText(element) ?? invalid(at, 'a string', element);
+    safe.push(safeElement(text, at));
+    original.push(text);
+  }
+  return { safe, original };
+}
+
+function withDistinctPaths(files: readonly ListedFile[]): readonly MetainfoFile[] {
+  const paths = distinctPaths(files.filter(({ pad }) => !pad).map(({ path }) => path)).values();
+  return files.map(({ originalPath, ...file }) => {
+    const path = file.pad ? file.path : paths.next().value!;
+    const same = file.pad || path.every((element, i) => element === originalPath[i]);
+    return same ? { ...file, path } : { ...file, path, originalPath };
   });
 }
 
-function withDistinctPaths(files: readonly MetainfoFile[]): readonly MetainfoFile[] {
-  const paths = distinctPaths(files.filter(({ pad }) => !pad).map(({ path }) => path)).values();
-  return files.map((file) => (file.pad ? file : { ...file, path: paths.next().value! }));
+/**
+ * Symlinks with the targets they are made with: one that points to another gets that one's target, so that no link depends on
+ * another. What a link points to need not be there; that it lies inside the torrent follows from its names.
+ */
+function withTargets(files: readonly MetainfoFile[]): readonly MetainfoFile[] {
+  const links = new Map<string, readonly string[]>();
+  for (const { path, symlink } of files) if (symlink !== undefined) links.set(path.join('/'), symlink);
+  if (links.size === 0) return files;
+  return files.map((file, i) => {
+    if (file.symlink === undefined) return file;
+    const field = `info.files[${i}].symlink path`;
+    let target = file.symlink;
+    for (let hops = 0; ; hops++) {
+      if (hops > MAX_HOPS) invalid(field, 'a file or folder in the end', 'links that point to links');
+      for (let depth = 1; depth < target.length; depth++) {
+        const folder = target.slice(0, depth).join('/');
+        if (links.has(folder)) invalid(field, 'a path through no other symlink', JSON.stringify(target.join('/')));
+      }
+      const next = links.get(target.join('/'));
+      if (next === undefined) return { ...file, symlink: target };
+      target = next;
+    }
+  });
 }
 
 /** BEP 12: `announce-list` overrides `announce`, unless nothing in it is of use. */

@@ -8,25 +8,39 @@ import {
   constants,
   fdatasync,
   fstat,
+  fsync,
   ftruncate,
+  lstat,
   mkdir,
   type NoParamCallback,
   open,
   readv,
   realpath,
+  rename,
   writev,
 } from 'node:fs';
 
 type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
 
+export interface FileFacts {
+  readonly size: number;
+  /** Names it has; 0 when it was removed. */
+  readonly nlink: number;
+  isFile(): boolean;
+}
+
 export interface Disk {
   open(path: string, flags: number, mode: number, done: Done<number>): void;
   close(fd: number, done: NoParamCallback): void;
-  fstat(fd: number, done: Done<{ readonly size: number; isFile(): boolean }>): void;
+  fstat(fd: number, done: Done<FileFacts>): void;
   ftruncate(fd: number, length: number, done: NoParamCallback): void;
   writev(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;
   readv(fd: number, views: readonly Uint8Array[], position: number, done: Done<number>): void;
   fdatasync(fd: number, done: NoParamCallback): void;
+  fsync(fd: number, done: NoParamCallback): void;
+  rename(from: string, to: string, done: NoParamCallback): void;
+  /** Times in nanoseconds need a bigint. */
+  lstat(path: string, done: Done<{ readonly size: bigint; readonly mtimeNs: bigint; isFile(): boolean }>): void;
   mkdir(path: string, options: { readonly recursive: boolean }, done: NoParamCallback): void;
   realpath(path: string, done: Done<string>): void;
 }
@@ -39,6 +53,9 @@ export const nodeDisk: Disk = {
   writev,
   readv,
   fdatasync,
+  fsync,
+  rename,
+  lstat: (path, done) => lstat(path, { bigint: true }, done),
   mkdir,
   realpath: realpath.native,
 };

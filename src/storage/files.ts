@@ -7,12 +7,12 @@
  * Symlinks: refused as the file itself, followed in folders as long as they stay inside the root.
  */
 import { fileError, SpateError } from '../errors.js';
-import { call, type Disk } from './disk.js';
+import { call, type Disk, type FileFacts } from './disk.js';
 import { Folders } from './folders.js';
 import { type Chunk, chunks, type FileEntry, totalLength, withoutFirst } from './layout.js';
 import type { OpenFiles } from './open-files.js';
 import type { Storage } from './storage.js';
-import { type StoreContext, TorrentFile } from './torrent-file.js';
+import { changed, type StoreContext, TorrentFile } from './torrent-file.js';
 
 export interface FileStoreConfig {
   /** Folder the paths of the table start from; made when needed, unless read-only. */
@@ -24,8 +24,10 @@ export interface FileStoreConfig {
   readonly readonly?: boolean;
 }
 
-/** Files made or synced at a time: no more than the thread pool has threads. */
+/** Files made or closed at a time: no more than the thread pool has threads. */
 const CONCURRENCY = 4;
+/** Files flushed at a time: a flush can take its thread of the pool for seconds, and the others have writes to do. */
+const FLUSHES = 1;
 
 export class FileStore implements Storage {
   readonly #files: readonly FileEntry[];
@@ -33,8 +35,8 @@ export class FileStore implements Storage {
   readonly #disk: Disk;
   readonly #readonly: boolean;
   readonly #context: StoreContext;
-  /** By 2 x index, + 1 for writing: the two modes have descriptors of their own. */
-  readonly #opened = new Map<number, TorrentFile>();
+  /** By 2 x index, + 1 for writing: the two modes have descriptors of their own. By path when entries share a file. */
+  readonly #opened = new Map<number | string, TorrentFile>();
   /** Indices of files written since the last sync. */
   readonly #dirty = new Set<number>();
   #syncing: Promise<void> = Promise.resolve();
@@ -57,7 +59,7 @@ export class FileStore implements Storage {
       this.#assertWritable();
       await this.#context.folders.check([], 0);
       const empty = [...this.#files.keys()].filter(
-        (file) => this.#files[file]!.length === 0 && !this.#files[file]!.pad,
+        (file) => this.#files[file]!.length === 0 && !this.#files[file]!.pad && !this.#files[file]!.symlink,
       );
       await each(empty, (file) => this.#openFiles.use(this.#file(file, true), async () => {}));
     });
@@ -74,7 +76,10 @@ export class FileStore implements Storage {
       for (const chunk of this.#chunks(offset, views)) {
         if (this.#files[chunk.file]!.pad) continue;
         const file = this.#file(chunk.file, true);
-        await this.#openFiles.use(file, (fd) => this.#move('write', fd, file.path, chunk));
+        await this.#openFiles.use(file, async (fd) => {
+          await this.#assertIntact(fd, file.path, this.#files[chunk.file]!);
+          await this.#move('write', fd, file.path, chunk);
+        });
         this.#dirty.add(chunk.file);
       }
       this.#throwCloseFailure();
@@ -120,20 +125,24 @@ export class FileStore implements Storage {
   }
 
   #sync(): Promise<void> {
-    return each([...this.#dirty], async (index) => {
-      this.#dirty.delete(index);
-      const file = this.#file(index, true);
-      try {
-        await this.#openFiles.use(file, (fd) =>
-          call((done) => this.#disk.fdatasync(fd, done)).catch((error) => {
-            throw fileError(`sync ${file.path}`, error);
-          }),
-        );
-      } catch (error) {
-        this.#dirty.add(index);
-        throw error;
-      }
-    });
+    return each(
+      [...this.#dirty],
+      async (index) => {
+        this.#dirty.delete(index);
+        const file = this.#file(index, true);
+        try {
+          await this.#openFiles.use(file, (fd) =>
+            call((done) => this.#disk.fdatasync(fd, done)).catch((error) => {
+              throw fileError(`sync ${file.path}`, error);
+            }),
+          );
+        } catch (error) {
+          this.#dirty.add(index);
+          throw error;
+        }
+      },
+      FLUSHES,
+    );
   }
 
   async #close(): Promise<void> {
@@ -161,12 +170,23 @@ export class FileStore implements Storage {
     if (this.#readonly) throw new SpateError('INTERNAL', `${this.#context.root} is open for reading only`);
   }
 
+  /** Bytes written to a file without a name are lost, and a file that was cut has lost some. */
+  async #assertIntact(fd: number, path: string, { length, position }: FileEntry): Promise<void> {
+    const facts = await call<FileFacts>((done) => this.#disk.fstat(fd, done)).catch((error) => {
+      throw fileError(`look at ${path}`, error);
+    });
+    if (facts.nlink === 0 || (position === undefined && facts.size < length)) {
+      throw fileError(`write ${path}`, changed(length, facts));
+    }
+  }
+
   #throwCloseFailure(): void {
     if (this.#context.closeFailure !== undefined) throw this.#context.closeFailure;
   }
 
   #file(index: number, writing: boolean): TorrentFile {
-    const key = index * 2 + Number(writing);
+    const { path, position } = this.#files[index]!;
+    const key = position === undefined ? index * 2 + Number(writing) : `${writing} ${path.join('/')}`;
     let file = this.#opened.get(key);
     if (file === undefined) {
       file = new TorrentFile(this.#context, this.#files[index]!, writing);
@@ -216,11 +236,11 @@ function transferred(path: string): SpateError {
 }
 
 /** Runs something for each item, a few at a time; all have ended when this rejects with the first failure. */
-async function each<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+async function each<T>(items: readonly T[], run: (item: T) => Promise<void>, most = CONCURRENCY): Promise<void> {
   const queue = items.values();
   const lane = async (): Promise<void> => {
     for (const item of queue) await run(item);
   };
-  const lanes = await Promise.allSettled(Array.from({ length: Math.min(CONCURRENCY, items.length) }, lane));
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(most, items.length) }, lane));
   for (const ended of lanes) if (ended.status === 'rejected') throw ended.reason;
 }

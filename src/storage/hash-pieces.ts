@@ -89,7 +89,7 @@ export function firstOnDisk(
     const offset = first * geometry.pieceLength;
     const end = entry.offset + entry.length;
     if (end <= offset) continue;
-    if (entry.pad || sizeOf(file) > offset - entry.offset) return first;
+    if (entry.pad || sizeOf(file) > offset - entry.offset + (entry.position ?? 0)) return first;
     first = Math.ceil(end / geometry.pieceLength);
   }
   return first;

@@ -14,6 +14,15 @@ export interface FileEntry {
   /** Of its first byte. */
   readonly offset: number;
   readonly pad: boolean;
+  /**
+   * Of its first byte in the file on disk, which is longer than the entry and not its own: the part file, or one of which only
+   * the rest lies there (`part-file.ts`).
+   */
+  readonly position?: number;
+  /** Whoever may read it may run it (BEP 47). */
+  readonly executable?: boolean;
+  /** Where the symlink it is points to, below the root (BEP 47). */
+  readonly symlink?: readonly string[];
 }
 
 /** The part of one file that a byte range covers; never empty. */
@@ -59,7 +68,7 @@ export function spans(files: readonly FileEntry[], offset: number, length: numbe
   for (let file = fileAt(files, offset); at < offset + length; file++) {
     const entry = files[file]!;
     const part = Math.min(entry.offset + entry.length, offset + length) - at;
-    if (part > 0) found.push({ file, position: at - entry.offset, length: part });
+    if (part > 0) found.push({ file, position: at - entry.offset + (entry.position ?? 0), length: part });
     at += part;
   }
   return found;

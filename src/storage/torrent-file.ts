@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { fileError, type SpateError } from '../errors.js';
-import { call, type Disk, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
+import { call, type Disk, type FileFacts, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
 import type { Folders } from './folders.js';
 import type { FileEntry } from './layout.js';
 import type { CachedFile } from './open-files.js';
@@ -22,6 +22,8 @@ export class TorrentFile implements CachedFile {
   readonly #store: StoreContext;
   readonly #entry: FileEntry;
   readonly #writing: boolean;
+  /** It has its length: when it has not the next time, somebody else has been at it. */
+  #isMade = false;
 
   constructor(store: StoreContext, entry: FileEntry, writing: boolean) {
     this.#store = store;
@@ -46,10 +48,14 @@ export class TorrentFile implements CachedFile {
       throw openError(path, error);
     }
     try {
-      const stats = await call<{ readonly size: number; isFile(): boolean }>((done) => disk.fstat(fd, done));
+      const stats = await call<FileFacts>((done) => disk.fstat(fd, done));
       if (!stats.isFile()) throw notAFile();
-      const { length } = this.#entry;
-      if (this.#writing && stats.size !== length) await call((done) => disk.ftruncate(fd, length, done));
+      const { length, position } = this.#entry;
+      if (this.#writing && position === undefined && stats.size !== length) {
+        if (this.#isMade) throw changed(length, stats);
+        await call((done) => disk.ftruncate(fd, length, done));
+      }
+      this.#isMade = true;
     } catch (error) {
       await call((done) => disk.close(fd, done)).catch(() => {});
       throw openError(path, error);
@@ -60,6 +66,12 @@ export class TorrentFile implements CachedFile {
   closeFailed(error: SpateError): void {
     if (this.#writing) this.#store.closeFailure ??= error;
   }
+}
+
+/** What is wrong with a file that was cut or removed while it was written to: what had been written is gone. */
+export function changed(length: number, { size, nlink }: Omit<FileFacts, 'isFile'>): Error {
+  const found = nlink === 0 ? 'it was removed' : `found ${size}`;
+  return new Error(`it changed during the download: expected ${length} bytes, ${found}; run the same command again`);
 }
 
 export function notAFile(): Error {

@@ -17,6 +17,8 @@ export interface VerifyInput {
   readonly geometry: Geometry;
   /** 20 bytes per piece. */
   readonly hashes: Uint8Array;
+  /** Pieces that need no hashing: what they are is known. */
+  readonly judged?: Bitfield;
   /** Most threads at work, >= 1. */
   readonly threads: number;
   /** The built `workers/verify.js`. */
@@ -42,7 +44,7 @@ const MAIN_BYTES = 8 * MIB;
 const IDLE_MS = 100;
 
 /**
- * The pieces that are on disk and match their hash.
+ * The pieces that are on disk and match their hash; none of those that are judged already.
  * @throws SpateError (LOCAL_IO) naming a file that is there and cannot be read; the reason of `signal`
  */
 export async function verifyFiles(input: VerifyInput): Promise<Bitfield> {
@@ -65,18 +67,34 @@ export async function verifyFiles(input: VerifyInput): Promise<Bitfield> {
 
 /** The ranges worth hashing, in order; each file is looked at when the plan reaches it. */
 function* plan(input: VerifyInput): Generator<Range, undefined> {
-  const { files, geometry, threads } = input;
+  const { geometry, threads, judged } = input;
   if (geometry.pieceCount === 0) return;
   const bytes = Math.min(Math.max(geometry.length / (threads * 4), RANGE_BYTES.min), RANGE_BYTES.max);
   const most = Math.max(1, Math.floor(bytes / geometry.pieceLength));
   const sizeOf = sizes(input);
   for (let settled = 0; ; ) {
-    const firstPiece = firstOnDisk(files, geometry, settled, sizeOf);
+    const firstPiece = firstToHash(input, settled, sizeOf);
     if (firstPiece >= geometry.pieceCount) return;
-    const end = Math.min(firstPiece + most, geometry.pieceCount);
+    let end = Math.min(firstPiece + most, geometry.pieceCount);
+    for (let piece = firstPiece + 1; judged !== undefined && piece < end; piece++) if (judged.has(piece)) end = piece;
     const endOffset = Math.min(end * geometry.pieceLength, geometry.length);
     yield { firstPiece, pieceCount: end - firstPiece, bytes: endOffset - settled * geometry.pieceLength };
     settled = end;
+  }
+}
+
+/** The first piece, from `piece` on, that is not judged and can be good; the number of pieces when there is none. */
+function firstToHash(
+  { files, geometry, judged }: VerifyInput,
+  piece: number,
+  sizeOf: (file: number) => number,
+): number {
+  for (let first = piece; ; ) {
+    while (judged?.has(first)) first++;
+    if (first >= geometry.pieceCount) return first;
+    const onDisk = firstOnDisk(files, geometry, first, sizeOf);
+    if (onDisk === first || onDisk >= geometry.pieceCount) return onDisk;
+    first = onDisk;
   }
 }
 
@@ -85,13 +103,13 @@ function sizes({ root, files }: VerifyInput): (file: number) => number {
   // A torrent of 100,000 files has them in one folder; when that is missing they need no look each.
   let missing: string | undefined;
   return (file) => {
-    const { path, length } = files[file]!;
+    const { path, length, position = 0 } = files[file]!;
     const top = path[0]!;
     if (top === missing) return 0;
     const stats = look(join(root, ...path));
     if (stats === undefined && path.length > 1 && look(join(root, top)) === undefined) missing = top;
     if (stats === undefined) return 0;
-    return stats.isFile() ? stats.size : length;
+    return stats.isFile() ? stats.size : position + length;
   };
 }
 

@@ -84,9 +84,14 @@ async function demo({ size, keep }: Settings, cleanup: Cleanup, signal: AbortSig
 }
 
 async function startSeeders(torrent: string, dir: string, cleanup: Cleanup, signal: AbortSignal): Promise<Seeder[]> {
-  const starting = Array.from({ length: SEEDERS }, () => startSeeder({ torrent, dir, signal }));
+  const starting = Array.from({ length: SEEDERS }, () => startSeeder({ torrent, dir, env: ownState(torrent), signal }));
   cleanup.push(() => stopAll(starting));
   return await Promise.all(starting);
+}
+
+/** What the commands remember goes with the demo's folder. */
+function ownState(torrent: string): NodeJS.ProcessEnv {
+  return { ...process.env, XDG_STATE_HOME: join(torrent, '..', 'state') };
 }
 
 /** Those that have not started have ended themselves. */
@@ -98,7 +103,11 @@ async function stopAll(starting: readonly Promise<Seeder>[]): Promise<void> {
 /** @throws SpateError when `spate get` fails */
 async function download(torrent: string, out: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const get = spawnSpate(['get', torrent, '-o', out, '--bind', LOOPBACK], { stdout: 'inherit', stderr: 'inherit' });
+  const get = spawnSpate(['get', torrent, '-o', out, '--bind', LOOPBACK], {
+    env: ownState(torrent),
+    stdout: 'inherit',
+    stderr: 'inherit',
+  });
   const onAbort = (): void => void get.stop('SIGINT');
   signal.addEventListener('abort', onAbort, { once: true });
   try {

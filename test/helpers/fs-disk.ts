@@ -71,6 +71,21 @@ export class RecordingDisk implements Disk {
     this.#make(call, done as () => void, (finish) => nodeDisk.fdatasync(fd, finish as () => void));
   };
 
+  readonly fsync: Disk['fsync'] = (fd, done) => {
+    const call: DiskCall = { name: 'fsync', path: this.#pathOf(fd) };
+    this.#make(call, done as () => void, (finish) => nodeDisk.fsync(fd, finish as () => void));
+  };
+
+  readonly rename: Disk['rename'] = (from, to, done) => {
+    this.#make({ name: 'rename', path: to }, done as () => void, (finish) =>
+      nodeDisk.rename(from, to, finish as () => void),
+    );
+  };
+
+  readonly lstat: Disk['lstat'] = (path, done) => {
+    this.#make({ name: 'lstat', path }, done, (finish) => nodeDisk.lstat(path, finish));
+  };
+
   readonly mkdir: Disk['mkdir'] = (path, options, done) => {
     this.#make({ name: 'mkdir', path }, done as () => void, (finish) =>
       nodeDisk.mkdir(path, options, finish as () => void),

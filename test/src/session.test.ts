@@ -56,7 +56,7 @@ describe('a download', () => {
     const events: DownloadEvent[] = [];
     const download = session.add(torrent.bytes, { out, peers: at(seed.port), onEvent: (event) => events.push(event) });
     await download.done;
-    expect(events).toContainEqual({ type: 'checked', pieces: 29, of: 41 });
+    expect(events).toContainEqual({ type: 'checked', pieces: 29, of: 41, trusted: 0 });
     expect((await onDisk(out, torrent)).equals(torrent.payload)).toBe(true);
     const fetched = new Set(seed.requests.map(({ piece }) => piece));
     expect([...fetched].sort((a, b) => a - b)).toEqual([5, ...Array.from({ length: 11 }, (_, i) => 30 + i)]);

@@ -13,6 +13,7 @@ const CODES: readonly (readonly [ErrorCode, number])[] = [
   ['LOCAL_IO', 8],
   ['DISK_FULL', 9],
   ['CANNOT_LISTEN', 10],
+  ['ALREADY_RUNNING', 11],
 ];
 
 test.each(CODES)('%s ends with %i', (code, exitCode) => {

@@ -17,6 +17,7 @@ const STATS: DownloadStats = {
   downloaded: 1.2 * GIB,
   uploaded: 10 * MIB,
   wasted: 0,
+  checkRate: 0,
   downRate: 124 * MIB,
   upRate: 2.1 * MIB,
   peers: 57,
@@ -40,9 +41,9 @@ test('a download without a byte per second has no end in sight', () => {
   expect(line).toBe('x  41%  1.2/2.9 GiB  0 B/s down 0 up  1 peer (0 active)  ETA --:--');
 });
 
-test('checking shows how much has been hashed', () => {
-  const line = progressLine(item('x', { state: 'checking', checked: 1.45 * GIB, have: 0 }));
-  expect(line).toBe('x  checking 50%  1.4/2.9 GiB');
+test('checking shows how much has been hashed, and how fast', () => {
+  const line = progressLine(item('x', { state: 'checking', checked: 1.45 * GIB, checkRate: 118 * 1_048_576, have: 0 }));
+  expect(line).toBe('x  checking 50%  1.4/2.9 GiB  118 MiB/s');
 });
 
 test('seeding shows what is given', () => {

@@ -121,6 +121,7 @@ describe('a torrent of many files', () => {
     expect(metainfo.length).toBe(count * 16);
     expect(metainfo.files.at(-1)).toEqual({
       path: ['t', 'd', 'f59999 (2)'],
+      originalPath: ['t', 'd', 'f59999'],
       length: 16,
       offset: (count - 1) * 16,
       pad: false,

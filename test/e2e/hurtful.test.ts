@@ -1,0 +1,112 @@
+// Torrents made to hurt, through the real command: each is refused with exit code 3 and one line that names the field.
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { firstDifference } from '../../src/swarm/payload.js';
+import { CLI, spate } from '../helpers/cli-run.js';
+import { testSwarm } from '../helpers/cli-swarm.js';
+import { temporaryFolder } from '../helpers/fs-temp.js';
+
+const text = (value: string): string => `${Buffer.byteLength(value)}:${value}`;
+const list = (...names: string[]): string => `l${names.map(text).join('')}e`;
+const info = (fields: string): string => `d4:infod${fields}ee`;
+const HASH = 'A'.repeat(20);
+const multi = (files: string, name = 't'): string =>
+  info(`5:filesl${files}e4:name${text(name)}12:piece lengthi16e6:pieces20:${HASH}`);
+const file = (...path: string[]): string => `d6:lengthi1e4:path${list(...path)}e`;
+const link = (path: string[], target: string[]): string =>
+  `d4:attr1:l6:lengthi0e4:path${list(...path)}12:symlink path${list(...target)}e`;
+const single = (length: string, pieces = `20:${HASH}`, pieceLength = '16'): string =>
+  info(`6:lengthi${length}e4:name1:a12:piece lengthi${pieceLength}e6:pieces${pieces}`);
+
+const BAD: readonly (readonly [string, string, string])[] = [
+  ['.. as an element', multi(file('..', 'x')), 'info.files[0].path[0]'],
+  ['. as an element', multi(file('a', '.')), 'info.files[0].path[1]'],
+  ['an empty element', multi(file('', 'x')), 'info.files[0].path[0]'],
+  ['a slash in an element', multi(file('../../x')), 'info.files[0].path[0]'],
+  ['an absolute element', multi(file('/etc/passwd')), 'info.files[0].path[0]'],
+  ['a backslash in an element', multi(file('..\\x')), 'info.files[0].path[0]'],
+  ['a NUL in an element', multi(file('a\0b')), 'info.files[0].path[0]'],
+  ['.. as the name', multi(file('x'), '..'), 'info.name'],
+  ['a path as the name', multi(file('x'), '../t'), 'info.name'],
+  ['an empty name', multi(file('x'), ''), 'info.name'],
+  ['a path of no elements', multi(file()), 'info.files[0].path'],
+  ['a path of 101 elements', multi(file(...new Array(101).fill('d'))), 'info.files[0].path'],
+  ['a symlink that climbs out', multi(file('a') + link(['l'], ['..', '..', 'etc'])), 'info.files[1].symlink path[0]'],
+  ['an absolute symlink', multi(file('a') + link(['l'], ['/etc'])), 'info.files[1].symlink path[0]'],
+  ['a symlink to nowhere', multi(file('a') + link(['l'], [])), 'info.files[1].symlink path'],
+  [
+    'a symlink through a symlink',
+    multi(file('a') + link(['l'], ['m', 'x']) + link(['m'], ['d'])),
+    'info.files[1].symlink path',
+  ],
+  ['symlinks in a circle', multi(file('a') + link(['l'], ['m']) + link(['m'], ['l'])), 'info.files[1].symlink path'],
+  ['a symlink to itself', multi(file('a') + link(['l'], ['l'])), 'info.files[1].symlink path'],
+  ['a length of 2^53', single('9007199254740992'), 'an integer within 2^53 - 1 at byte 17'],
+  ['a length of 2^63', single('9223372036854775808'), 'an integer within 2^53 - 1 at byte 17'],
+  ['a negative length', single('-1'), 'info.length'],
+  ['lengths whose sum overflows', multi(`d6:lengthi9007199254740991e4:path${list('a')}e${file('b')}`), 'info.files'],
+  ['pieces for another length', single('40'), 'info.pieces'],
+  ['pieces that are no whole hashes', single('16', '19:AAAAAAAAAAAAAAAAAAA'), 'info.pieces'],
+  ['a piece length of 0', single('16', `20:${HASH}`, '0'), 'info.piece length'],
+  ['a piece length above 512 MiB', single('16', `20:${HASH}`, '536870913'), 'info.piece length'],
+  ['no files', multi(''), 'info.files'],
+  ['more files than there may be', multi(`d6:lengthi0e4:pathl1:aee`.repeat(500_001)), 'info.files'],
+];
+
+test('a torrent made to hurt ends in exit code 3 and one line that names the field; nothing is written', async () => {
+  const folder = await temporaryFolder();
+  const out = join(folder, 'out');
+  const run = async ([what, bytes, field]: (typeof BAD)[number]): Promise<void> => {
+    const path = join(folder, `${BAD.findIndex(([each]) => each === what)}.torrent`);
+    await writeFile(path, Buffer.from(bytes, 'latin1'));
+    const { code, stderr, stdout } = await spate([path, '-o', out]);
+    expect({ what, code, stdout, lines: stderr.split('\n').length }).toEqual({ what, code: 3, stdout: '', lines: 2 });
+    expect(stderr, what).toContain(field.startsWith('an ') ? field : `\`${field}\``);
+  };
+  const queue = BAD.values();
+  await Promise.all(
+    [1, 2].map(async () => {
+      for (const each of queue) await run(each);
+    }),
+  );
+  expect(await readdir(folder)).not.toContain('out');
+}, 120_000);
+
+test('nesting without end is refused by its depth', async () => {
+  const { code, stderr } = await spate(['info', '-'], { stdin: `d4:info${'l'.repeat(1_000_000)}` });
+  expect(code).toBe(3);
+  expect(stderr).toMatch(/^spate: standard input: invalid torrent: .*100.*\n$/);
+});
+
+test('names that are unsafe, too long or collide are shown with what they became', async () => {
+  const long = 'x'.repeat(250);
+  const torrent = multi(
+    [file('a'), file('A'), file('caf\u00e9'), file('cafe\u0301'), file('a', 'b'), file(long)].join(''),
+  );
+  const { stdout } = await spate(['info', '-', '--json'], { stdin: torrent });
+  const files: { path: string; originalPath?: string }[] = JSON.parse(stdout).files;
+  expect(files.map(({ path, originalPath }) => [path, originalPath])).toEqual([
+    ['t/a (2)', 't/a'],
+    ['t/A (3)', 't/A'],
+    ['t/caf\u00e9', undefined],
+    ['t/cafe\u0301 (2)', 't/cafe\u0301'],
+    ['t/a/b', undefined],
+    [`t/${'x'.repeat(240)}`, `t/${long}`],
+  ]);
+});
+
+test('5,000 files are downloaded by a process that may open 256', async () => {
+  const files = Array.from({ length: 5_000 }, (_, i) => ({ path: [`d${i % 100}`, `f${i}`], length: i % 11 }));
+  const length = files.reduce((sum, each) => sum + each.length, 0);
+  const swarm = await testSwarm({ seed: 'many', name: 'many', length, files });
+  await swarm.seeder();
+  const args = [CLI, swarm.torrent, '-o', swarm.downloads, '--bind', '127.0.0.1', '--workers', '2'];
+  const child = spawn('sh', ['-c', 'ulimit -n 256; exec "$0" "$@"', process.execPath, ...args], { stdio: 'ignore' });
+  expect(await once(child, 'exit')).toEqual([0, null]);
+  expect(await firstDifference(swarm.shape, swarm.downloads)).toBeUndefined();
+  const made = execFileSync('find', [swarm.downloads, '-type', 'f']).toString().trim().split('\n');
+  expect(made).toHaveLength(5_000);
+}, 120_000);

@@ -1,0 +1,182 @@
+// Downloads of some files only, between two sessions of ours.
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { DownloadEvent, DownloadSettings } from '../../src/api.js';
+import type { Download } from '../../src/session.js';
+import { type OddTorrent, oddTorrent } from '../helpers/odd-torrent.js';
+import { emptyFolder, openSession } from '../helpers/session-harness.js';
+
+const PIECE = 16_384;
+/** Every file but the last begins within a piece of the one before; piece 2 holds three of them. */
+const FILES = [
+  { path: ['a'], length: 2 * PIECE + 100 },
+  { path: ['tiny'], length: 50 },
+  { path: ['b'], length: 3 * PIECE },
+  { path: ['sub', 'c'], length: 10 * PIECE - 150 + 7 },
+  { path: ['empty'], length: 0 },
+];
+const torrent = oddTorrent(FILES);
+
+/** A session that seeds all of it. @returns its port */
+async function seeded(of: OddTorrent = torrent): Promise<number> {
+  const root = await emptyFolder();
+  of.write(root);
+  return (await seeding(of, root)).port;
+}
+
+async function seeding(of: OddTorrent, out: string): Promise<{ port: number; download: Download }> {
+  const session = await openSession({}, { workers: 1 });
+  const download = session.add(of.bytes, { out, fetch: false, seed: true });
+  await download.done;
+  return { port: session.port, download };
+}
+
+async function fetched(port: number, settings: Partial<DownloadSettings> & { out: string }, of = torrent) {
+  const session = await openSession({}, { workers: 1 });
+  const events: DownloadEvent[] = [];
+  const download = session.add(of.bytes, {
+    peers: [{ host: '127.0.0.1', port }],
+    onEvent: (event) => events.push(event),
+    ...settings,
+  });
+  await download.done;
+  await session.close();
+  return { download, events };
+}
+
+const partOf = (of: OddTorrent, out: string): string => join(out, `.${of.infohash}.spate-part`);
+const has = (out: string, i: number, of = torrent): boolean =>
+  readFileSync(join(out, 'odd', ...FILES[i]!.path)).equals(of.content(i));
+
+describe('a download of some files', () => {
+  it('makes these alone, tells of their bytes, and keeps what its neighbours own of their pieces in one hidden file', async () => {
+    const out = await emptyFolder();
+    const { download } = await fetched(await seeded(), { out, select: { ranges: [[2, 2]] } });
+    expect(has(out, 1)).toBe(true);
+    expect(readdirSync(join(out, 'odd'))).toEqual(['tiny']);
+    expect(download.stats()).toMatchObject({ state: 'complete', length: 50, have: 50, left: 0 });
+    // Piece 2 is the first that several files share: slot 0, each byte at its place in the piece.
+    const piece = torrent.payload.subarray(2 * PIECE, 3 * PIECE);
+    const part = readFileSync(partOf(torrent, out));
+    expect(part.subarray(0, 100).equals(piece.subarray(0, 100))).toBe(true);
+    expect(part.subarray(150, PIECE).equals(piece.subarray(150))).toBe(true);
+    expect(readdirSync(out).sort()).toEqual([`.${torrent.infohash}.spate-part`, 'odd']);
+  });
+
+  it('is complete at once when it is run again, and seeds what is there and nothing else', async () => {
+    const out = await emptyFolder();
+    await fetched(await seeded(), { out, select: { include: ['a'] } });
+    const again = await (await openSession()).add(torrent.bytes, { out, select: { include: ['a'] } });
+    await again.done;
+    expect(again.stats()).toMatchObject({ length: FILES[0]!.length, have: FILES[0]!.length, downloaded: 0 });
+
+    const { port, download } = await seeding(torrent, out);
+    expect(download.stats().have).toBe(3 * PIECE);
+    const other = await emptyFolder();
+    await fetched(port, { out: other, select: { ranges: [[1, 2]] } });
+    expect([has(other, 0), has(other, 1)]).toEqual([true, true]);
+    expect(existsSync(join(out, 'odd', 'tiny'))).toBe(false);
+  });
+
+  it('goes on to all files later, and removes the part file then', async () => {
+    const out = await emptyFolder();
+    const port = await seeded();
+    await fetched(port, { out, select: { ranges: [[3, 3]] } });
+    expect(existsSync(partOf(torrent, out))).toBe(true);
+    const { events, download } = await fetched(port, { out });
+    expect(events).toContainEqual({ type: 'checked', pieces: 2, of: 16, trusted: 0 });
+    expect(FILES.map((_, i) => has(out, i))).toEqual([true, true, true, true, true]);
+    expect(existsSync(partOf(torrent, out))).toBe(false);
+    expect(download.stats()).toMatchObject({ length: torrent.payload.length, left: 0 });
+  });
+
+  it('uses a file that is not chosen and is there already where it is, and leaves a shorter one alone', async () => {
+    const out = await emptyFolder();
+    mkdirSync(join(out, 'odd'));
+    writeFileSync(join(out, 'odd', 'a'), torrent.content(0));
+    writeFileSync(join(out, 'odd', 'b'), 'mine');
+    const { download } = await fetched(await seeded(), { out, select: { ranges: [[2, 2]] } });
+    expect(download.stats()).toMatchObject({ length: 50, have: 50 });
+    expect(has(out, 0)).toBe(true);
+    expect(readFileSync(join(out, 'odd', 'b'), 'utf8')).toBe('mine');
+  });
+
+  it('needs no part file where no piece is shared', async () => {
+    const padded = oddTorrent([
+      { path: ['a'], length: 100 },
+      { path: ['.pad'], length: PIECE - 100, attr: 'p' },
+      { path: ['b'], length: 3 * PIECE },
+    ]);
+    const out = await emptyFolder();
+    await fetched(await seeded(padded), { out, select: { exclude: ['a'] } }, padded);
+    expect(readdirSync(out)).toEqual(['odd']);
+    expect(readFileSync(join(out, 'odd', 'b')).equals(padded.content(2))).toBe(true);
+  });
+
+  it.each([
+    [{ ranges: [[6, 6]] }, 'expected files of the torrent, 1 to 5 as `info` lists them, got 6'],
+    [{ include: ['*.iso'] }, 'expected a choice of at least one file, but none matches'],
+    [{ include: ['[a'] }, 'expected a glob with a `]` for each `[`, got "[a"'],
+  ] as const)('of %j is refused', async (select, message) => {
+    const session = await openSession();
+    const out = await emptyFolder();
+    expect(() => session.add(torrent.bytes, { out, select })).toThrow(
+      expect.objectContaining({ code: 'USAGE', message }),
+    );
+  });
+});
+
+describe('attributes of files (BEP 47)', () => {
+  const odd = oddTorrent([
+    { path: ['bin', 'run'], length: 100, attr: 'x' },
+    { path: ['lib', 'now'], attr: 'l', symlink: ['lib', 'one'] },
+    { path: ['lib', 'one'], length: 10, attr: 'h' },
+    { path: ['also'], attr: 'l', symlink: ['lib', 'now'] },
+  ]);
+
+  it('make files executable and links that stay inside, once the payload is there', async () => {
+    const out = await emptyFolder();
+    const port = await seeded(odd);
+    await fetched(port, { out }, odd);
+    expect(statSync(join(out, 'odd', 'bin', 'run')).mode & 0o111).not.toBe(0);
+    expect(statSync(join(out, 'odd', 'lib', 'one')).mode & 0o111).toBe(0);
+    expect(readlinkSync(join(out, 'odd', 'lib', 'now'))).toBe('one');
+    expect(readlinkSync(join(out, 'odd', 'also'))).toBe(join('lib', 'one'));
+    await fetched(port, { out }, odd);
+    expect(readFileSync(join(out, 'odd', 'also')).equals(odd.content(2))).toBe(true);
+  });
+
+  it('overwrite nothing that is in the place of a link', async () => {
+    const out = await emptyFolder();
+    mkdirSync(join(out, 'odd'));
+    writeFileSync(join(out, 'odd', 'also'), 'mine');
+    await expect(fetched(await seeded(odd), { out }, odd)).rejects.toMatchObject({
+      code: 'LOCAL_IO',
+      message: expect.stringContaining(
+        `cannot make symbolic link ${join(out, 'odd', 'also')}: something else is there`,
+      ),
+    });
+    expect(lstatSync(join(out, 'odd', 'also')).isSymbolicLink()).toBe(false);
+  });
+});
+
+describe('room taken before the download', () => {
+  it('has every block of the files on disk, and leaves what is there', async () => {
+    const out = await emptyFolder();
+    mkdirSync(join(out, 'odd'));
+    writeFileSync(join(out, 'odd', 'a'), torrent.content(0));
+    const { events } = await fetched(await seeded(), { out, alloc: 'full' });
+    expect(events).toContainEqual({ type: 'checked', pieces: 2, of: 16, trusted: 0 });
+    expect(FILES.map((_, i) => has(out, i))).toEqual([true, true, true, true, true]);
+  });
+});

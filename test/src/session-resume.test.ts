@@ -1,0 +1,91 @@
+import { readFile, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import type { DownloadEvent } from '../../src/api.js';
+import { type RawPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
+import { emptyFolder, ending, openSession } from '../helpers/session-harness.js';
+import { smallTorrent } from '../helpers/small-torrent.js';
+
+const BLOCK = 16_384;
+/** 3 pieces of 8 blocks. */
+const torrent = smallTorrent(3 * 8 * BLOCK, 8 * BLOCK);
+
+/** A session's run of the torrent. */
+async function run(out: string, stateFolder: string, port: number) {
+  const session = await openSession({}, { stateFolder });
+  const events: DownloadEvent[] = [];
+  const peers = [{ host: '127.0.0.1', port }];
+  const download = session.add(torrent.bytes, { out, peers, onEvent: (event) => events.push(event) });
+  return { session, download, events };
+}
+
+it('blocks of an unfinished piece are not asked for again after a stop', async () => {
+  const [out, state] = [await emptyFolder(), await emptyFolder()];
+  const given = new Set<string>();
+  let onFive = (): void => {};
+  const five = new Promise<void>((resolve) => {
+    onFive = resolve;
+  });
+  const slow: ScriptedSeed = await ending(
+    ScriptedSeed.listen(torrent, {
+      answer: (piece: number, begin: number, length: number, _peer: RawPeer) => {
+        if (given.size === 5) return undefined;
+        given.add(`${piece} ${begin}`);
+        if (given.size === 5) onFive();
+        return slow.blockOf(piece, begin, length);
+      },
+    }),
+  );
+  const first = await run(out, state, slow.port);
+  await five;
+  while (first.download.stats().downloaded < 5 * BLOCK) await new Promise((resolve) => setImmediate(resolve));
+  await first.session.close();
+  expect(await first.download.done.catch((error) => error.code)).toBe('CLOSED');
+
+  const seed = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }));
+  const second = await run(out, state, seed.port);
+  await second.download.done;
+
+  const asked = seed.requests.map(({ piece, begin }) => `${piece} ${begin}`);
+  expect(asked.filter((request) => given.has(request))).toEqual([]);
+  expect(new Set(asked).size).toBe(24 - 5);
+  expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+});
+
+it('without a state folder nothing is remembered: everything is hashed', async () => {
+  const out = await emptyFolder();
+  const seed = await ending(ScriptedSeed.listen(torrent));
+  for (const pieces of [0, 3]) {
+    const session = await openSession();
+    const events: DownloadEvent[] = [];
+    const peers = [{ host: '127.0.0.1', port: seed.port }];
+    await session.add(torrent.bytes, { out, peers, onEvent: (event) => events.push(event) }).done;
+    expect(events).toContainEqual({ type: 'checked', pieces, of: 3, trusted: 0 });
+    await session.close();
+  }
+});
+
+it('a second session is kept out of the folder while the first one downloads', async () => {
+  const [out, state] = [await emptyFolder(), await emptyFolder()];
+  const silent = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+  const first = await run(out, state, silent.port);
+  while (silent.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  const second = await run(out, state, silent.port);
+  await expect(second.download.done).rejects.toMatchObject({ code: 'ALREADY_RUNNING' });
+  second.download.ended.catch(() => {});
+  await first.session.close();
+  await first.download.done.catch(() => {});
+});
+
+it('a piece that was named and is cut off is fetched again', async () => {
+  const [out, state] = [await emptyFolder(), await emptyFolder()];
+  const seed = await ending(ScriptedSeed.listen(torrent));
+  const first = await run(out, state, seed.port);
+  await first.download.done;
+  await first.session.close();
+  await truncate(join(out, torrent.name), 2 * 8 * BLOCK + 5);
+  const second = await run(out, state, seed.port);
+  await second.download.done;
+  expect(second.events).toContainEqual({ type: 'checked', pieces: 2, of: 3, trusted: 0 });
+  expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+});
