@@ -188,6 +188,29 @@ const TUNABLES = {
     why: 'without payload for this long a connection loses to a newcomer with its peer id; dials that cross are 20 s apart',
   },
 
+  // What a peer may waste
+  idleTalk: {
+    default: 10_000,
+    min: 100,
+    max: 1e9,
+    unit: 'count',
+    why: 'messages of no use a peer may send at once: five full queues of requests that cross a choke',
+  },
+  idleTalkPerSecond: {
+    default: 1_000,
+    min: 0,
+    max: 1e9,
+    unit: 'count',
+    why: 'and so many more in a second, which cost a thousandth of a core',
+  },
+  unaskedBlocks: {
+    default: 256,
+    min: 0,
+    max: 1e9,
+    unit: 'count',
+    why: 'blocks beyond those ever asked of a peer, which also cover cancelled ones that come: 4 MiB for an odd client',
+  },
+
   // Requests
   requestsAtStart: {
     default: 32,

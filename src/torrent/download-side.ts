@@ -3,7 +3,7 @@
  * arriving. Pure; times are passed in. Which pieces it may be asked for is the session's to know.
  */
 import type { Options } from '../options.js';
-import { BLOCK_LENGTH, REQUEST_LENGTH, writeCancel, writeRequest } from '../protocol/wire.js';
+import { BLOCK_LENGTH, REQUEST_LENGTH, WireError, writeCancel, writeRequest } from '../protocol/wire.js';
 import type { Bitfield } from './bitfield.js';
 import type { Geometry, PieceIndex } from './geometry.js';
 import type { LeaseTable } from './lease-table.js';
@@ -54,6 +54,8 @@ export class DownloadSide {
   #restMs = REST_MS;
   /** Chokes in a row that came instead of blocks. */
   #fruitless = 0;
+  /** Blocks that may still come: those ever asked for and not answered, and some more. */
+  #welcome: number;
   // The block that is arriving
   #piece = 0;
   #block = 0;
@@ -75,6 +77,7 @@ export class DownloadSide {
     this.#torrent = torrent;
     this.#send = send;
     this.#requestTimeoutMs = options.requestTimeoutMs;
+    this.#welcome = options.unaskedBlocks;
     this.#answeredAt = now;
     this.pipeline = new Pipeline(options);
   }
@@ -191,8 +194,12 @@ export class DownloadSide {
     this.#restMs = Math.min(this.#restMs * 2, this.#requestTimeoutMs);
   }
 
-  /** A whole block begins to arrive; what was never asked for is thrown away. */
+  /**
+   * A whole block begins to arrive; what was never asked for is thrown away.
+   * @throws WireError when more has come than was ever asked for
+   */
   onBlockStart(piece: PieceIndex, block: number, length: number, now: number): void {
+    this.#countBlock();
     this.#piece = piece;
     this.#block = block;
     this.#at = block * BLOCK_LENGTH;
@@ -210,8 +217,13 @@ export class DownloadSide {
     this.#claimed = this.#claim(piece, block) || match === Match.live;
   }
 
-  /** Something arrives that is no block of ours. */
+  #countBlock(): void {
+    if (--this.#welcome < 0) throw new WireError('more blocks than were asked for');
+  }
+
+  /** Something arrives that is no block of ours. @throws WireError as `onBlockStart` */
   onWasteStart(length: number): void {
+    this.#countBlock();
     this.#length = length;
     this.#lease = 0;
   }
@@ -255,6 +267,7 @@ export class DownloadSide {
   /** Asks for the blocks that were put in the queue last. */
   #sendLast(count: number): void {
     if (count === 0) return;
+    this.#welcome += count;
     const { geometry } = this.#torrent;
     const bytes = Buffer.allocUnsafe(count * REQUEST_LENGTH);
     let at = 0;

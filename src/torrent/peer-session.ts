@@ -7,7 +7,7 @@
  */
 import type { Options } from '../options.js';
 import type { PeerAddress } from '../protocol/address.js';
-import type { ExtendedHandshake, OurHandshake } from '../protocol/extension.js';
+import { EXTENDED_HANDSHAKE, type ExtendedHandshake, type OurHandshake } from '../protocol/extension.js';
 import { FAST_SET_SIZE } from '../protocol/fast-set.js';
 import type { Features } from '../protocol/handshake.js';
 import {
@@ -25,6 +25,7 @@ import {
 import { Bitfield } from './bitfield.js';
 import { DownloadSide, type DownloadTorrent } from './download-side.js';
 import type { PieceIndex } from './geometry.js';
+import { IdleTalk, LONG_MESSAGE } from './idle-talk.js';
 import { PeerExtensions } from './peer-extensions.js';
 import { UploadSide } from './upload-side.js';
 
@@ -97,6 +98,7 @@ export class PeerSession implements WireSink {
   #hasNamedPort = false;
   #hasNamedUs = false;
   #now: number;
+  readonly #idleTalk: IdleTalk;
   /** Times it was a seed and lost a piece. */
   #lapses = 0;
 
@@ -116,6 +118,7 @@ export class PeerSession implements WireSink {
     this.#has = new Bitfield(torrent.geometry.pieceCount);
     this.#decoder = new WireDecoder(this, this.#has.bytes.length);
     this.#fast = features.fast;
+    this.#idleTalk = new IdleTalk(options, now);
     const send = (bytes: Uint8Array): void => link.send(bytes);
     this.downloads = new DownloadSide(peer, torrent, send, options, now);
     this.uploads = new UploadSide({
@@ -209,34 +212,40 @@ export class PeerSession implements WireSink {
     this.#link.send(interested ? INTERESTED : NOT_INTERESTED);
   }
 
-  onKeepAlive(): void {}
+  onKeepAlive(): void {
+    this.#onIdleTalk();
+  }
 
   /**
    * BEP 3: a choke drops everything outstanding; what was sent before it has arrived before it. With the fast extension each
    * request is still answered, by its block or a reject.
    */
   onChoke(): void {
+    this.#onIdleTalk();
     this.peerChoking = true;
     if (!this.#fast) this.downloads.onChoke(this.#now);
   }
 
   onUnchoke(): void {
+    this.#onIdleTalk();
     this.peerChoking = false;
   }
 
   onInterested(): void {
+    this.#onIdleTalk();
     this.peerInterested = true;
     this.#torrent.onPeerInterest(this);
   }
 
   onNotInterested(): void {
+    this.#onIdleTalk();
     this.peerInterested = false;
     this.#torrent.onPeerInterest(this);
   }
 
   onHave(index: number): void {
     const piece = this.#checked(index, 'have');
-    if (this.#has.has(piece)) return;
+    if (this.#has.has(piece)) return this.#onIdleTalk();
     this.#has.set(piece);
     this.#torrent.onPeerPiece(this, piece);
     if (this.isSeed) this.#has = this.#torrent.full;
@@ -247,6 +256,7 @@ export class PeerSession implements WireSink {
 
   /** At any time: aria2 sends it again later. HAVEs may complete it: a lazy bitfield. */
   onBitfield(bytes: Uint8Array): void {
+    this.#onIdleTalk(LONG_MESSAGE);
     const { geometry, full } = this.#torrent;
     const given = Bitfield.fromWire(bytes, geometry.pieceCount);
     if (given === undefined) {
@@ -260,6 +270,7 @@ export class PeerSession implements WireSink {
   }
 
   onHaveAll(): void {
+    this.#onIdleTalk(LONG_MESSAGE);
     if (!this.#fast) return;
     const before = this.#has;
     this.#has = this.#torrent.full;
@@ -268,12 +279,17 @@ export class PeerSession implements WireSink {
   }
 
   /** What we assume of a peer that has said nothing. */
-  onHaveNone(): void {}
+  onHaveNone(): void {
+    this.#onIdleTalk();
+  }
 
   /** A hint which piece the peer has in memory; main chooses pieces by other things. */
-  onSuggest(): void {}
+  onSuggest(): void {
+    this.#onIdleTalk();
+  }
 
   onAllowedFast(index: number): void {
+    this.#onIdleTalk();
     if (!this.#fast) return;
     const piece = this.#checked(index, 'allowed fast');
     this.#allowedFast ??= new Bitfield(this.#torrent.geometry.pieceCount);
@@ -281,6 +297,7 @@ export class PeerSession implements WireSink {
   }
 
   onExtended(id: number, body: Uint8Array): void {
+    this.#onIdleTalk(id === EXTENDED_HANDSHAKE ? LONG_MESSAGE : 1);
     this.extensions?.onExtended(id, body, this.#now);
   }
 
@@ -314,11 +331,11 @@ export class PeerSession implements WireSink {
   }
 
   onRequest(index: number, begin: number, length: number): void {
-    this.uploads.onRequest(this.#checked(index, 'request'), begin, length);
+    if (!this.uploads.onRequest(this.#checked(index, 'request'), begin, length)) this.#onIdleTalk();
   }
 
   onCancel(index: number, begin: number, length: number): void {
-    this.uploads.onCancel(index, begin, length);
+    if (!this.uploads.onCancel(index, begin, length)) this.#onIdleTalk();
   }
 
   onBlockStart(index: number, begin: number, length: number): void {
@@ -343,18 +360,30 @@ export class PeerSession implements WireSink {
   }
 
   onReject(index: number, begin: number): void {
-    if (this.#fast) this.#onRejected(this.#checked(index, 'reject'), Math.floor(begin / BLOCK_LENGTH));
+    const owed = this.#fast && this.#onRejected(this.#checked(index, 'reject'), Math.floor(begin / BLOCK_LENGTH));
+    if (!owed) this.#onIdleTalk();
   }
 
-  #onRejected(piece: PieceIndex, block: number): void {
+  /** @returns whether the peer owed the block */
+  #onRejected(piece: PieceIndex, block: number): boolean {
     const owed = this.downloads.onRejected(piece, block, !this.peerChoking, this.#now);
     if (owed && this.peerChoking) this.#allowedFast?.clear(piece);
+    return owed;
   }
 
-  onPort(): void {}
+  onPort(): void {
+    this.#onIdleTalk();
+  }
 
   /** Nothing was negotiated, so that there is nothing to understand; ignoring it is kinder than closing. */
-  onUnknown(): void {}
+  onUnknown(): void {
+    this.#onIdleTalk();
+  }
+
+  /** @throws WireError when the peer says too much that is of no use */
+  #onIdleTalk(weight = 1): void {
+    this.#idleTalk.onMessage(this.#now, weight);
+  }
 
   #checked(index: number, message: string): PieceIndex {
     const { geometry } = this.#torrent;

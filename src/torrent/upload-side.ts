@@ -64,8 +64,11 @@ export class UploadSide {
     this.#settings.send(UNCHOKE);
   }
 
-  /** @throws WireError for a range outside of the piece or longer than anybody asks for */
-  onRequest(piece: PieceIndex, begin: number, length: number): void {
+  /**
+   * @returns whether it will be served
+   * @throws WireError for a range outside of the piece or longer than anybody asks for
+   */
+  onRequest(piece: PieceIndex, begin: number, length: number): boolean {
     const { geometry, have, options, isNew } = this.#settings;
     if (!geometry.contains(piece, begin, length) || length > options.uploadRequestBytes) {
       throw new WireError(`request for ${length} bytes at ${begin} of piece ${piece} is out of range`);
@@ -74,10 +77,14 @@ export class UploadSide {
     const isFull = this.queue.size >= options.uploadQueue;
     // Who knows our `reqq` and can be told no is told no. Anybody else would wait for the answer for ever: such a peer is
     // held back instead, since transmission asks for 10 s of its rate when it knows no limit.
-    if (!admitted || !have.has(piece) || (isFull && this.#settings.fast)) return this.#reject(piece, begin, length);
+    if (!admitted || !have.has(piece) || (isFull && this.#settings.fast)) {
+      this.#reject(piece, begin, length);
+      return false;
+    }
     this.queue.push({ piece, begin, length });
     if (this.queue.size >= options.uploadQueue) this.#settings.hold();
     this.#settings.serve();
+    return true;
   }
 
   /** Whether a peer that was held back may be read from again. */
@@ -85,8 +92,11 @@ export class UploadSide {
     return this.queue.size <= this.#settings.options.uploadQueue / 2;
   }
 
-  onCancel(piece: number, begin: number, length: number): void {
-    if (this.queue.cancel(piece, begin, length)) this.#reject(piece, begin, length);
+  /** @returns whether it was still waiting */
+  onCancel(piece: number, begin: number, length: number): boolean {
+    const isWaiting = this.queue.cancel(piece, begin, length);
+    if (isWaiting) this.#reject(piece, begin, length);
+    return isWaiting;
   }
 
   /** BEP 3 has no word for it: a request that crossed our choke, or is one too many, stays without an answer there. */

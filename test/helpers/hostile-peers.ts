@@ -210,10 +210,11 @@ export const chokesAndUnchokes: HostileScript = async (peer, torrent) => {
   peer.closed.then(() => clearInterval(timer));
 };
 
-/** Chokes and unchokes without being asked anything. */
+/** Chokes and unchokes without being asked anything, and waits to be cut off. */
 export const floodsChokes: HostileScript = async (peer, torrent, times = 1) => {
   await claimAll(peer, torrent);
   await pour(peer, repeated(Buffer.concat([UNCHOKE, message(0)]), KIB_64), 20 * times);
+  await peer.closed;
 };
 
 export const rejectsWhatItClaims: HostileScript = async (peer, torrent) => {

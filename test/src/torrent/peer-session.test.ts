@@ -361,7 +361,7 @@ describe('an empty block, as BitComet rejects a request', () => {
   });
 
   it('does not make the client ask and be rejected for ever', () => {
-    const peer = new Conversation(new FakeTorrent(), NARROW);
+    const peer = new Conversation(new FakeTorrent(), { ...NARROW, unaskedBlocks: 3_000 });
     const { torrent } = peer;
     torrent.lease(0);
     peer.open();

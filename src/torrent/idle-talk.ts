@@ -1,0 +1,35 @@
+/**
+ * How much a peer may say that is of no use to anybody: repeated HAVEs, chokes to and fro, requests that cannot be served, ids
+ * never negotiated. So much at once and a steady rate on top is more than any honest client says; who goes on wastes our time and
+ * is sent away. Pure; times are passed in.
+ */
+import type { Options } from '../options.js';
+import { WireError } from '../protocol/wire.js';
+
+/** What costs as much as so many short messages: a bitfield that is counted, a handshake that is parsed. */
+export const LONG_MESSAGE = 20;
+
+export class IdleTalk {
+  readonly #most: number;
+  readonly #perMs: number;
+  /** Messages that are borne at `#at`. */
+  #left: number;
+  #at: number;
+
+  constructor({ idleTalk, idleTalkPerSecond }: Pick<Options, 'idleTalk' | 'idleTalkPerSecond'>, now: number) {
+    this.#most = idleTalk;
+    this.#perMs = idleTalkPerSecond / 1000;
+    this.#left = idleTalk;
+    this.#at = now;
+  }
+
+  /** @throws WireError when it is too much */
+  onMessage(now: number, weight = 1): void {
+    if (now > this.#at) {
+      this.#left = Math.min(this.#most, this.#left + (now - this.#at) * this.#perMs);
+      this.#at = now;
+    }
+    this.#left -= weight;
+    if (this.#left < 0) throw new WireError(`more than ${this.#most} messages of no use`);
+  }
+}
