@@ -12,7 +12,7 @@ import { percent, seconds, startTable } from './table.js';
 const SEEDS = 4;
 /** Of each seed: together what a good line at home takes. */
 const BYTES_PER_SECOND = 8 * MIB;
-/** A second of it: with all kinds, twice each and twice alone, a minute and a half. */
+/** A second of it: all kinds, twice each and twice alone, take two minutes and a half on a loaded machine. */
 const LENGTH = 32 * MIB;
 const ROUNDS = 2;
 
