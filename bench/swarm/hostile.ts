@@ -14,7 +14,7 @@ const SEEDS = 4;
 const BYTES_PER_SECOND = 8 * MIB;
 /** A second of it: all kinds, twice each and twice alone, take two minutes and a half on a loaded machine. */
 const LENGTH = 32 * MIB;
-const ROUNDS = 2;
+const ROUNDS = Number(process.env.SPATE_BENCH_ROUNDS ?? 3);
 
 const dialled = (kind: Kind): Attack => ({ comes: 'dialled', kind });
 const dials = (kind: Kind): Attack => ({ comes: 'dials', kind });
