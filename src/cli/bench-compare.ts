@@ -98,7 +98,10 @@ function describeDefaults(command: Command): void {
 /** @returns the exit code */
 async function benchCompare(flags: CompareFlags): Promise<number> {
   const output = new Output(flags);
-  const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
+  const interruption = watchInterruption(
+    () => output.note('stopping; a second signal ends it at once'),
+    (code) => process.exit(code),
+  );
   try {
     const { compare } = await import('../bench/compare.js');
     const settings = await settingsOf(flags);

@@ -65,7 +65,10 @@ export function addBench(program: Command): void {
 
 async function bench(scenario: Scenario, flags: BenchFlags): Promise<number> {
   const output = new Output(flags);
-  const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
+  const interruption = watchInterruption(
+    () => output.note('stopping; a second signal ends it at once'),
+    (code) => process.exit(code),
+  );
   try {
     const settings = checkSettings(settingsOf(scenario, flags));
     const { parseAssertion } = await import('../bench/metrics.js');

@@ -22,8 +22,11 @@ export interface Interruption {
 const OVERDUE_MS = 2_600;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** @param onFirst told when an orderly end is asked for by a signal */
-export function watchInterruption(onFirst: () => void): Interruption {
+/**
+ * @param onFirst told when an orderly end is asked for by a signal
+ * @param onSecond ends the process at the next one, when dying by the signal would leave something behind
+ */
+export function watchInterruption(onFirst: () => void, onSecond?: (exitCode: number) => never): Interruption {
   const controller = new AbortController();
   let exitCode: number | undefined;
   let first: (typeof SIGNALS)[number] | undefined;
@@ -49,7 +52,7 @@ export function watchInterruption(onFirst: () => void): Interruption {
   const onSignal = (name: (typeof SIGNALS)[number]): void => {
     const code = 128 + constants.signals[name];
     first ??= name;
-    if (controller.signal.aborted) return die();
+    if (controller.signal.aborted) return onSecond === undefined ? die() : onSecond(code);
     timer = setTimeout(onOverdue, OVERDUE_MS);
     interrupt(code);
     onFirst();

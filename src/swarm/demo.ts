@@ -34,7 +34,10 @@ interface Settings {
 /** What is to be undone, the last first. */
 type Cleanup = (() => Promise<void>)[];
 
-const interruption = watchInterruption(() => say('stopping; a second signal ends it at once'));
+const interruption = watchInterruption(
+  () => say('stopping; a second signal ends it at once'),
+  (code) => process.exit(code),
+);
 const cleanup: Cleanup = [];
 try {
   await demo(readSettings(process.argv.slice(2)), cleanup, interruption.signal);

@@ -76,7 +76,7 @@ describe('a download', () => {
         onEvent: (event) => event.type === 'checked' && resolve(event),
       });
     });
-    expect(await checked).toEqual({ type: 'checked', pieces: 0, of: 262_144 });
+    expect(await checked).toEqual({ type: 'checked', pieces: 0, of: 262_144, trusted: 0 });
     await session.close();
     expect(() => statSync(join(out, 'vast'))).toThrow('ENOENT');
   });

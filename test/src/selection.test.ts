@@ -41,8 +41,13 @@ async function seeding(of: OddTorrent, out: string): Promise<{ port: number; dow
   return { port: session.port, download };
 }
 
-async function fetched(port: number, settings: Partial<DownloadSettings> & { out: string }, of = torrent) {
-  const session = await openSession({}, { workers: 1 });
+async function fetched(
+  port: number,
+  settings: Partial<DownloadSettings> & { out: string },
+  of = torrent,
+  stateFolder?: string,
+) {
+  const session = await openSession({}, { workers: 1, ...(stateFolder !== undefined && { stateFolder }) });
   const events: DownloadEvent[] = [];
   const download = session.add(of.bytes, {
     peers: [{ host: '127.0.0.1', port }],
@@ -59,6 +64,32 @@ const has = (out: string, i: number, of = torrent): boolean =>
   readFileSync(join(out, 'odd', ...FILES[i]!.path)).equals(of.content(i));
 
 describe('a download of some files', () => {
+  it('is remembered with its part file: one that has changed is hashed, and a later choice finds no fault in the state', async () => {
+    const [out, stateFolder, port] = [await emptyFolder(), await emptyFolder(), await seeded()];
+    const run = (settings: Partial<DownloadSettings>) => fetched(port, { out, ...settings }, torrent, stateFolder);
+    const tiny = { select: { ranges: [[2, 2]] as const } };
+    await run(tiny);
+    const again = await run(tiny);
+    expect(again.events).toContainEqual({ type: 'checked', pieces: 1, of: 1, trusted: 1 });
+
+    const part = readFileSync(partOf(torrent, out));
+    part[0]! ^= 1;
+    writeFileSync(partOf(torrent, out), part);
+    const damaged = await run(tiny);
+    expect(damaged.events).toContainEqual({ type: 'checked', pieces: 0, of: 1, trusted: 0 });
+    expect(readFileSync(partOf(torrent, out))[0]).toBe(torrent.payload[2 * PIECE]);
+
+    // What is in the part file alone is missing where it is wanted now.
+    const all = await run({});
+    expect(all.events).toContainEqual({ type: 'checked', pieces: 0, of: 16, trusted: 0 });
+    const last = await run({});
+    expect(last.events).toContainEqual({ type: 'checked', pieces: 16, of: 16, trusted: 16 });
+    expect(FILES.map((_, i) => has(out, i))).toEqual(FILES.map(() => true));
+    for (const { events } of [again, damaged, all, last]) {
+      expect(events.filter(({ type }) => type === 'warning')).toEqual([]);
+    }
+  });
+
   it('makes these alone, tells of their bytes, and keeps what its neighbours own of their pieces in one hidden file', async () => {
     const out = await emptyFolder();
     const { download } = await fetched(await seeded(), { out, select: { ranges: [[2, 2]] } });
