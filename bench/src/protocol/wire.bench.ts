@@ -1,36 +1,7 @@
 // The wire decoder on the hot path: 64 KiB reads full of blocks, as a fast seed sends them.
 import { bench, describe } from 'vitest';
-import {
-  BLOCK_LENGTH,
-  WireDecoder,
-  type WireSink,
-  writeBlockHeader,
-  writeRequest,
-} from '../../../src/protocol/wire.js';
-
-const nothing = (): void => {};
-const sink: WireSink = {
-  onKeepAlive: nothing,
-  onChoke: nothing,
-  onUnchoke: nothing,
-  onInterested: nothing,
-  onNotInterested: nothing,
-  onHave: nothing,
-  onBitfield: nothing,
-  onRequest: nothing,
-  onCancel: nothing,
-  onBlockStart: nothing,
-  onBlockChunk: nothing,
-  onBlockEnd: nothing,
-  onPort: nothing,
-  onSuggest: nothing,
-  onHaveAll: nothing,
-  onHaveNone: nothing,
-  onReject: nothing,
-  onAllowedFast: nothing,
-  onExtended: nothing,
-  onUnknown: nothing,
-};
+import { silentSink } from '../../../src/bench/stage-tasks.js';
+import { BLOCK_LENGTH, WireDecoder, writeBlockHeader, writeRequest } from '../../../src/protocol/wire.js';
 
 const READ = 64 * 1024;
 const BLOCKS = 64;
@@ -40,7 +11,7 @@ const requests = new Uint8Array(17 * 1000);
 for (let i = 0; i < 1000; i++) writeRequest(requests, 17 * i, i, 0, BLOCK_LENGTH);
 
 describe('WireDecoder', () => {
-  const decoder = new WireDecoder(sink);
+  const decoder = new WireDecoder(silentSink);
   bench('1 MiB of blocks in reads of 64 KiB', () => {
     for (let at = 0; at < blocks.length; at += READ) decoder.push(blocks, at, Math.min(at + READ, blocks.length));
   });
