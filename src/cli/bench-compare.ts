@@ -35,7 +35,7 @@ const MIB = 1024 * KIB;
 /** Of what `--size` takes: a block, and what no run ends with. */
 const SIZE = { min: 16 * KIB, max: 2 ** 40 };
 /** What every client in use takes. */
-const PIECE = { min: 16 * KIB, max: 16 * MIB };
+const PIECE = { min: 16 * KIB, max: 64 * MIB };
 const MAX_RUNS = 100;
 const MAX_WARMUP = 10;
 const MAX_SEEDS = 64;
@@ -61,7 +61,7 @@ export function addBenchCompare(bench: Command): void {
     .option('--with <names>', 'clients to race, between commas, or none (default: all that are installed)')
     .option('--command <name=cmd>', 'race this command too; repeatable', collected(String))
     .option('--size <size>', 'payload, 16KiB to 1TiB', checked(parseRange(SIZE)), 1024 * MIB)
-    .option('--piece <size>', 'piece length, a power of two, 16KiB to 16MiB', checked(parsePiece), MIB)
+    .option('--piece <size>', 'piece length, a power of two, 16KiB to 64MiB', checked(parsePiece), MIB)
     .option('--runs <n>', `rounds that count, 1 to ${MAX_RUNS}`, checked(parseInteger(1, MAX_RUNS)), 5)
     .option(
       '--warmup <n>',

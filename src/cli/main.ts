@@ -2,6 +2,7 @@
 /** The `spate` command: declares the commands, runs the one that is asked for, and turns what goes wrong into one line and an exit code. */
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
+import { addBatch } from './batch.js';
 import { addBench } from './bench.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addGet } from './get.js';
@@ -17,6 +18,7 @@ Examples:
   spate show.torrent -f 1,3-5             some of its files
   spate verify debian.torrent downloads   whether what is there is good
   spate seed debian.torrent downloads     give it to others
+  spate batch list.txt -o downloads       many torrents, with a journal and a report
   spate bench compare --with aria2c       race another client on this machine
 
 \`spate get --help\` lists the flags of a download.`;
@@ -37,6 +39,7 @@ const program = new Command('spate')
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(usageError(text)) });
 addGet(program);
+addBatch(program);
 addSeed(program);
 addInfo(program);
 addVerify(program);

@@ -1,6 +1,9 @@
 /** Peers named on the command line, by address or by name: names are looked up before the engine sees them. */
+import { unlessAborted } from '../discovery/clock.js';
+import { addressesOf, systemLookup } from '../discovery/lookup.js';
 import { messageOf } from '../errors.js';
 import { formatAddress, type HostPort, type PeerAddress } from '../protocol/address.js';
+import type { Output } from './output.js';
 
 /** The IP literals of a host, which may be one itself. */
 export type ResolveHost = (host: string) => Promise<readonly string[]>;
@@ -27,4 +30,18 @@ export async function resolvePeers(
     }),
   );
   return found.flat();
+}
+
+/** Every address of the peers of `--peer`; a name that has none is a warning. @throws the signal's reason */
+export async function peersOf(
+  peers: readonly HostPort[] = [],
+  output: Output,
+  signal: AbortSignal,
+): Promise<PeerAddress[]> {
+  const resolving = resolvePeers(
+    peers,
+    (host) => addressesOf(host, systemLookup),
+    (message) => output.warning(message),
+  );
+  return await unlessAborted(resolving, signal);
 }

@@ -1,4 +1,4 @@
-/** How far downloads are, as lines of text (`progressLines`), and when they are shown (`showProgress`). */
+/** How far downloads are, as lines of text (`progressLines`), and when lines are shown (`showLines`). */
 import type { DownloadStats } from '../session.js';
 import type { Output } from './output.js';
 import { displayWidth, truncate } from './text.js';
@@ -17,35 +17,44 @@ const LOG_MS = 10_000;
 /** A name is not cut shorter than this to make room for figures. */
 const MIN_NAME = 12;
 
-/**
- * Shows the progress until it is told to stop: as live lines on a terminal, else as a plain line now and then.
- * @param items those under way
- * @returns ends it
- */
+/** What is shown: as live lines on a terminal, else as a plain line now and then; nothing when that is `undefined`. */
+export interface Lines {
+  live(room: Output['room']): readonly string[];
+  log(): string | undefined;
+}
+
+/** Shows them until it is told to stop. @returns ends it */
+export function showLines(output: Output, lines: Lines): () => void {
+  if (output.isQuiet) return () => {};
+  if (!output.isLive) {
+    return repeatedly(LOG_FIRST_MS, LOG_MS, () => {
+      const line = lines.log();
+      if (line !== undefined) output.note(line);
+    });
+  }
+  const stop = repeatedly(LIVE_MS, LIVE_MS, () => output.live(lines.live(output.room)));
+  return () => {
+    stop();
+    output.live([]);
+  };
+}
+
+/** Shows how far downloads are. @param items those under way */
 export function showProgress(output: Output, items: () => readonly ProgressItem[]): () => void {
-  if (output.isQuiet) return () => {};
-  if (!output.isLive) return repeatedly(LOG_FIRST_MS, LOG_MS, () => logProgress(output, items()));
-  const stop = repeatedly(LIVE_MS, LIVE_MS, () => output.live(progressLines(items(), output.room)));
-  return () => {
-    stop();
-    output.live([]);
-  };
+  return showLines(output, {
+    live: (room) => progressLines(items(), room),
+    log: () => logLine(items()),
+  });
 }
 
-/** As `showProgress`, for one line that somebody else makes. */
+/** Shows one line that somebody else makes. */
 export function showFigures(output: Output, line: () => string): () => void {
-  if (output.isQuiet) return () => {};
-  if (!output.isLive) return repeatedly(LOG_FIRST_MS, LOG_MS, () => output.note(line()));
-  const stop = repeatedly(LIVE_MS, LIVE_MS, () => output.live([line()]));
-  return () => {
-    stop();
-    output.live([]);
-  };
+  return showLines(output, { live: () => [line()], log: line });
 }
 
-function logProgress(output: Output, items: readonly ProgressItem[]): void {
-  if (items.length === 1) output.note(progressLine(items[0]!));
-  else if (items.length > 1) output.note(totalLine(items));
+function logLine(items: readonly ProgressItem[]): string | undefined {
+  if (items.length === 0) return undefined;
+  return items.length === 1 ? progressLine(items[0]!) : totalLine(items);
 }
 
 /** One line for each while they fit, with a total below when there are several; else the total alone. */

@@ -3,7 +3,6 @@
  * and sum up. How a torrent is asked for and announced as done is the command's.
  */
 import { unlessAborted } from '../discovery/clock.js';
-import { addressesOf, systemLookup } from '../discovery/lookup.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { type FileSelection, Session } from '../session.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
@@ -11,7 +10,7 @@ import { type NetworkFlags, sessionSettings } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
 import { errorJson, Job, rounded } from './job.js';
 import { Output } from './output.js';
-import { resolvePeers } from './peers.js';
+import { peersOf } from './peers.js';
 import { showProgress } from './progress.js';
 import { readTorrent } from './sources.js';
 import { jsonLine } from './text.js';
@@ -88,7 +87,7 @@ async function runJobs(
   signal: AbortSignal,
 ): Promise<void> {
   const { flags } = settings;
-  const peers = await peersOf(flags, output, signal);
+  const peers = await peersOf(flags.peer, output, signal);
   const session = await Session.open({ ...sessionSettings(flags), onNat: (line) => output.detail(line) });
   output.detail(`listening on port ${session.port}`);
   const hideProgress = showProgress(output, () => activeItems(jobs));
@@ -117,15 +116,6 @@ async function follow(job: Job, settings: RunSettings, context: RunContext): Pro
   await settings.onDone(job, context);
   if (!settings.seed) return;
   await job.untilEnded();
-}
-
-async function peersOf(flags: NetworkFlags, output: Output, signal: AbortSignal): Promise<PeerAddress[]> {
-  const resolving = resolvePeers(
-    flags.peer ?? [],
-    (host) => addressesOf(host, systemLookup),
-    (message) => output.warning(message),
-  );
-  return await unlessAborted(resolving, signal);
 }
 
 function downloadSettings(settings: RunSettings, peers: readonly PeerAddress[]) {

@@ -1,0 +1,110 @@
+/**
+ * Room on disk for the items of a batch: what one will need is reserved before it starts, so that a batch does not fill the
+ * disk half way through everything.
+ */
+import { type Stats, statfs } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { SpateError } from '../errors.js';
+import type { MetainfoFile } from '../protocol/metainfo.js';
+
+const statFileSystem = promisify(statfs);
+
+/** What an item has and needs. */
+export interface Need {
+  /** Of its file system. */
+  readonly device: number;
+  /** Bytes that are not on disk yet. */
+  readonly bytes: number;
+  /** Something of it is. */
+  readonly hasData: boolean;
+  readonly freeBytes: number;
+}
+
+/** @param owner whatever a reservation is for */
+export class Room<T> {
+  readonly #minFree: number;
+  readonly #reserved = new Map<T, Need>();
+
+  /** @param minFree bytes that stay free on each file system */
+  constructor(minFree: number) {
+    this.#minFree = minFree;
+  }
+
+  /**
+   * Reserves what an item needs.
+   * @throws SpateError DISK_FULL when that is not there
+   */
+  reserve(owner: T, need: Need, name: string): void {
+    let others = 0;
+    for (const { device, bytes } of this.#reserved.values()) if (device === need.device) others += bytes;
+    const left = need.freeBytes - others - this.#minFree;
+    if (need.bytes > left) {
+      const taken = [
+        ...(others > 0 ? [`${others} are reserved for others`] : []),
+        ...(this.#minFree > 0 ? [`${this.#minFree} have to stay free`] : []),
+      ];
+      const but = taken.length === 0 ? '' : `, of which ${taken.join(' and ')}`;
+      throw new SpateError(
+        'DISK_FULL',
+        `${name} needs ${need.bytes} bytes, the disk has ${need.freeBytes}${but}; free some space and run the same command again`,
+      );
+    }
+    this.#reserved.set(owner, need);
+  }
+
+  /** So much is to be written still. */
+  onProgress(owner: T, bytes: number): void {
+    const need = this.#reserved.get(owner);
+    if (need !== undefined && bytes < need.bytes) this.#reserved.set(owner, { ...need, bytes });
+  }
+
+  release(owner: T): void {
+    this.#reserved.delete(owner);
+  }
+}
+
+/**
+ * Looks what of an item is on disk.
+ * @param out folder of the payload, not necessarily there
+ * @param name of its file or folder in `out`
+ * @param files paths below `out`
+ * @param length bytes of the wanted files
+ */
+export async function needOf(
+  out: string,
+  name: string,
+  files: readonly Pick<MetainfoFile, 'path'>[],
+  length: number,
+): Promise<Need> {
+  const { folder, stats } = await nearestFolder(resolve(out));
+  const { bavail, bsize } = await statFileSystem(folder);
+  const there = folder === resolve(out) ? await statsOf(join(out, name)) : undefined;
+  let taken = 0;
+  if (there !== undefined) {
+    for (const { path } of files) taken += ((await statsOf(join(out, ...path)))?.blocks ?? 0) * BLOCK;
+  }
+  return {
+    device: stats.dev,
+    bytes: Math.max(0, length - taken),
+    hasData: there !== undefined,
+    freeBytes: bavail * bsize,
+  };
+}
+
+/** Of `Stats.blocks`, whatever the file system's are. */
+const BLOCK = 512;
+
+/** The first folder on the way up that is there. */
+async function nearestFolder(path: string): Promise<{ folder: string; stats: Stats }> {
+  const stats = await statsOf(path);
+  if (stats?.isDirectory()) return { folder: path, stats };
+  const parent = dirname(path);
+  if (parent === path) throw new SpateError('LOCAL_IO', `cannot find the file system of ${path}`);
+  return await nearestFolder(parent);
+}
+
+async function statsOf(path: string): Promise<Stats | undefined> {
+  return await stat(path).catch(() => undefined);
+}

@@ -1,0 +1,254 @@
+/**
+ * What is told of a batch: to people on stderr and in one last line, to programs as events, as `--json` and in reports. Keeps
+ * what was never an item, too, so that every line that was given is accounted for.
+ */
+import type { Batch, BatchEvent } from '../batch/batch.js';
+import { type Checked, formatPlace, type Refused, refusedText } from '../batch/entry.js';
+import { failedList } from '../batch/failed-list.js';
+import { errorOf, type Item } from '../batch/item.js';
+import { type Row, type RowState, renderReport, reportFormat, totalsOf } from '../batch/report.js';
+import { writeReport } from '../batch/write-report.js';
+import { messageOf, SpateError } from '../errors.js';
+import { formatAddress } from '../protocol/address.js';
+import { jsonLine } from '../text.js';
+import { RateMeter } from '../torrent/rate-meter.js';
+import { formatBytes, formatRate, formatSeconds } from '../units.js';
+import { VERSION } from '../version.js';
+import type { BatchFlags } from './batch.js';
+import { batchLine, batchLines } from './batch-progress.js';
+import { type EventLog, openEvents } from './events.js';
+import { combinedExitCode, exitCodeOf } from './exit-codes.js';
+import type { Output } from './output.js';
+import { showLines } from './progress.js';
+
+/** How often the rate is taken. */
+const SAMPLE_MS = 250;
+/** How often `progress` is told. */
+const PROGRESS_MS = 1_000;
+
+export class BatchTeller {
+  readonly #flags: BatchFlags;
+  readonly #output: Output;
+  readonly #startedAt = performance.now();
+  readonly #rate = new RateMeter();
+  readonly #refused: Refused[] = [];
+  readonly #duplicates: Checked[] = [];
+  #events: EventLog | undefined;
+  #batch: Batch | undefined;
+  #counted = 0;
+  #hide = (): void => {};
+  #timers: NodeJS.Timeout[] = [];
+
+  constructor(flags: BatchFlags, output: Output) {
+    this.#flags = flags;
+    this.#output = output;
+  }
+
+  /** How many lines and files were no item. */
+  get refused(): number {
+    return this.#refused.length;
+  }
+
+  /** By how the items ended. */
+  get exitCode(): number {
+    const invalid = this.#flags.skipInvalid === true ? [] : this.#refused.map(({ error }) => exitCodeOf(error));
+    const items = (this.#batch?.items ?? []).map(({ error, state }) => (state === 'failed' ? exitCodeOf(error) : 0));
+    return combinedExitCode([...invalid, ...items]);
+  }
+
+  /** @throws SpateError for a file of events or a report that cannot be written */
+  open(): void {
+    for (const path of this.#flags.report ?? []) reportFormat(path);
+    this.#events = openEvents(this.#flags.events, this.#output);
+    this.#events.emit('start', { version: VERSION });
+  }
+
+  onRefused(refused: Refused): void {
+    this.#refused.push(refused);
+    const text = refusedText(refused);
+    if (this.#flags.skipInvalid) this.#output.warning(`left out: ${text}`);
+    else this.#output.error(new SpateError(refused.error.code, text));
+    const place = formatPlace(refused.place);
+    this.#events?.emit('error', { source: refused.source, place, error: errorOf(refused.error) });
+  }
+
+  onDuplicate(checked: Checked, text: string): void {
+    this.#duplicates.push(checked);
+    this.#output.note(text);
+    this.#events?.emit('warn', { infohash: checked.infohash, message: text });
+  }
+
+  follow(batch: Batch): void {
+    this.#batch = batch;
+    this.#timers = [setInterval(() => this.#sample(), SAMPLE_MS), setInterval(() => this.#progress(), PROGRESS_MS)];
+    this.#hide = showLines(this.#output, {
+      live: (room) => batchLines(batch, this.#bytesPerSecond(), room),
+      log: () => batchLine(batch, this.#bytesPerSecond()),
+    });
+  }
+
+  unfollow(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#hide();
+  }
+
+  onEvent(item: Item, event: BatchEvent): void {
+    const { name, infohash } = item;
+    const emit = (type: Parameters<EventLog['emit']>[0], fields: Record<string, unknown> = {}): void =>
+      this.#events?.emit(type, { infohash, id: item.entry.id, ...fields });
+    switch (event.type) {
+      case 'added':
+        return emit('added', { name, source: item.entry.source, place: formatPlace(item.entry.place), length: item.length });
+      case 'started':
+        return this.#output.detail(`${name}: attempt ${event.attempt}`);
+      case 'metadata':
+        return emit('metadata', { name, attempt: item.attempts });
+      case 'checked':
+        return emit('check', { pieces: event.pieces, of: event.of, trusted: event.trusted });
+      case 'tracker': {
+        const { url, state, message = null, peers } = event.status;
+        if (state !== 'ok') this.#output.warning(`tracker ${url}: ${message}`);
+        return emit('tracker', { url, state, message, peers });
+      }
+      case 'peer':
+        return emit('peer', { what: event.what, address: formatAddress(event.address) });
+      case 'warning':
+        this.#output.warning(`${name}: ${event.message}`);
+        return emit('warn', { message: event.message });
+      case 'stalled':
+        this.#output.detail(`${name}: nothing comes, others are tried in its place`);
+        return emit('stalled');
+      case 'retry': {
+        const seconds = event.inMs / 1000;
+        this.#output.note(`${name}: ${messageOf(event.error)}; again in ${formatSeconds(seconds)}`);
+        return emit('retry', { error: errorOf(event.error), seconds });
+      }
+      case 'already':
+      case 'done': {
+        this.#output.detail(`${event.type} ${item.path} ${formatBytes(item.length)}`);
+        const { path, length, downloaded, seconds, state } = item.toRow();
+        return emit('done', { state, path, length, downloaded, seconds });
+      }
+      case 'failed':
+        this.#output.error(event.error, name);
+        return emit('error', { error: errorOf(event.error) });
+    }
+  }
+
+  /**
+   * The last words: reports, events, stdout.
+   * @returns why a report could not be written, if so
+   */
+  async sumUp(exitCode: number, failure: unknown): Promise<unknown> {
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    const rows = this.#rows();
+    const totals = totalsOf(rows, seconds);
+    let problem: unknown;
+    try {
+      if (this.#events !== undefined) await this.#writeFiles(rows, seconds);
+    } catch (error) {
+      problem = error;
+      this.#output.error(error);
+    }
+    const error = failure === undefined ? {} : { error: errorOf(failure) };
+    this.#events?.emit('summary', { exitCode, ...error, totals });
+    this.#events?.close();
+    if (this.#flags.json) {
+      this.#output.data(jsonLine({ type: 'summary', exitCode, ...error, totals, items: rows }));
+    } else if (failure === undefined && this.#batch !== undefined && this.#flags.events !== true) {
+      this.#output.success('done', doneText(totals, seconds));
+    }
+    return problem;
+  }
+
+  async #writeFiles(rows: readonly Row[], seconds: number): Promise<void> {
+    const { report = [], failed } = this.#flags;
+    for (const path of report) await writeReport(path, renderReport(reportFormat(path), rows, seconds));
+    if (failed !== undefined) await writeReport(failed, failedList(this.#failed()));
+  }
+
+  #failed(): Parameters<typeof failedList>[0][number][] {
+    const items = (this.#batch?.items ?? []).filter(({ state }) => state === 'failed');
+    return [
+      ...items.map(({ entry, error }) => ({ place: entry.place, source: entry.source, entry, reason: messageOf(error) })),
+      ...this.#refused.map(({ place, source, entry, error }) => ({ place, source, entry, reason: messageOf(error) })),
+    ];
+  }
+
+  #rows(): Row[] {
+    return [
+      ...(this.#batch?.items ?? []).map((item) => item.toRow()),
+      ...this.#duplicates.map((checked) => rowOf(checked.entry, 'duplicate', checked)),
+      ...this.#refused.map((refused) => ({
+        ...rowOf(refused.entry ?? refused, 'invalid'),
+        error: errorOf(refused.error),
+      })),
+    ];
+  }
+
+  #sample(): void {
+    const { downloaded } = this.#batch!.tally;
+    this.#rate.add(downloaded - this.#counted, performance.now());
+    this.#counted = downloaded;
+  }
+
+  #bytesPerSecond(): number {
+    return this.#rate.bytesPerSecond(performance.now());
+  }
+
+  #progress(): void {
+    const { items, counts, tally } = this.#batch!;
+    const downRate = Math.round(this.#bytesPerSecond());
+    this.#events?.emit('progress', { items: items.length, ...tally, downRate, stages: { ...counts } });
+  }
+}
+
+/** `1188 of 1200 torrents, 1.2 GiB in 5.1 s (241 MiB/s); 12 failed` */
+export function doneText({ states, items, downloaded, goodput }: ReturnType<typeof totalsOf>, seconds: number): string {
+  const { done = 0, already = 0, duplicate = 0 } = states;
+  const good = done + already;
+  const count = items - duplicate;
+  const what = good === count ? `${count}` : `${good} of ${count}`;
+  const fetched = downloaded === 0 ? 'nothing to fetch' : `${formatBytes(downloaded)} in ${formatSeconds(seconds)} (${formatRate(goodput)})`;
+  const rest = (['already', 'failed', 'invalid', 'stopped', 'queued'] as const)
+    .filter((state) => (states[state] ?? 0) > 0)
+    .map((state) => `; ${states[state]} ${REST[state]}`);
+  return `${what} torrent${count === 1 ? '' : 's'}, ${fetched}${rest.join('')}`;
+}
+
+const REST = {
+  already: 'were there already',
+  failed: 'failed',
+  invalid: 'invalid',
+  stopped: 'stopped half way',
+  queued: 'not started',
+} as const;
+
+/** One that never was in the batch. */
+function rowOf(
+  { place, source, id }: Pick<Checked['entry'], 'place' | 'source' | 'id'>,
+  state: RowState,
+  known?: Pick<Checked, 'infohash' | 'name' | 'length'>,
+): Row {
+  return {
+    id: id ?? null,
+    source,
+    place: formatPlace(place),
+    infohash: known?.infohash ?? null,
+    name: known?.name ?? null,
+    path: null,
+    state,
+    length: known?.length ?? 0,
+    have: 0,
+    downloaded: 0,
+    uploaded: 0,
+    wasted: 0,
+    queueSeconds: null,
+    metadataSeconds: null,
+    firstByteSeconds: null,
+    seconds: null,
+    downRate: null,
+    attempts: 0,
+    error: null,
+  };
+}

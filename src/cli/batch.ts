@@ -1,0 +1,136 @@
+/** `spate batch`: downloads many torrents. */
+import { availableParallelism } from 'node:os';
+import { type Command, Option } from 'commander';
+import { parseShard, type Shard } from '../batch/merge.js';
+import type { Order } from '../batch/schedule.js';
+import { SpateError } from '../errors.js';
+import { parseDuration, parseSize } from '../units.js';
+import {
+  addNetworkFlags,
+  addOutputFlags,
+  addPatienceFlags,
+  checked,
+  collected,
+  type NetworkFlags,
+  parseInteger,
+} from './flags.js';
+
+export interface BatchFlags extends NetworkFlags {
+  readonly out: string;
+  readonly alloc: 'sparse' | 'full';
+  /** Downloads at a time; absent for as many as pay. */
+  readonly jobs?: number;
+  readonly metaJobs: number;
+  readonly checkJobs: number;
+  readonly order: Order;
+  readonly stallAction: 'requeue' | 'fail';
+  readonly retries: number;
+  /** Milliseconds, as all times here; 0 for no limit. */
+  readonly retryWait: number;
+  readonly itemDeadline: number;
+  readonly deadline: number;
+  /** Bytes. */
+  readonly minFree: number;
+  readonly seedTime?: number;
+  readonly seedRatio?: number;
+  readonly seedJobs: number;
+  /** Path of the journal. */
+  readonly state?: string;
+  readonly report?: readonly string[];
+  readonly failed?: string;
+  readonly shard?: Shard;
+  readonly skipInvalid?: boolean;
+  readonly watch?: readonly string[];
+  /** A file, or `true` for stdout. */
+  readonly events?: string | true;
+}
+
+const MAX_JOBS = 10_000;
+/** A timer waits no longer. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+
+const HELP = `
+A source is a .torrent, a folder or glob of them, a list, or - for a list on stdin. A line of a list is the path of a
+.torrent, a comment (# ...), or JSON: {"source":"a.torrent","id":"a","out":"dir","select":"1,3-5","max_down":"1MiB"}.
+Everything but stdin and watched folders is checked before the first byte is fetched.
+
+Run the same command again to go on: what is done is skipped, what has failed is tried again.
+
+Examples:
+  spate batch list.txt -o downloads --report report.md
+  spate batch 'torrents/*.torrent' -j 20 --failed again.txt
+  find . -name '*.torrent' | spate batch - --skip-invalid --json
+  spate batch --watch incoming -o downloads`;
+
+export function addBatch(program: Command): void {
+  const command = program
+    .command('batch')
+    .description('download many torrents, with a journal and a report')
+    .argument('[source...]', 'lists, folders, globs and .torrent files; - for a list on stdin')
+    .option('-o, --out <dir>', 'folder to download into', '.')
+    .option('-j, --jobs <n>', 'downloads at a time (default: auto, as many as bring more)', checked(parseJobs))
+    .option('--meta-jobs <n>', 'torrents being read at a time', checked(parseInteger(1, MAX_JOBS)), 64)
+    .option(
+      '--check-jobs <n>',
+      'torrents whose data are hashed at a time (default: one per core)',
+      checked(parseInteger(1, MAX_JOBS)),
+      availableParallelism(),
+    )
+    .addOption(
+      new Option('--order <which>', 'which ones first').choices(['list', 'small', 'large', 'random']).default('list'),
+    )
+    .addOption(
+      new Option('--stall-action <what>', 'requeue: try a stalled one again later; fail: give it up')
+        .choices(['requeue', 'fail'])
+        .default('requeue'),
+    )
+    .option('--retries <n>', 'further attempts that bring nothing', checked(parseInteger(0, 1000)), 3)
+    .option('--retry-wait <time>', 'before the first of them; doubles each time', checked(parseWait), 30_000)
+    .option('--item-deadline <time>', 'give a torrent up after so long in the session', checked(parseWait), 0)
+    .option('--deadline <time>', 'give everything up after so long', checked(parseWait), 0)
+    .option('--min-free <size>', 'start nothing that would leave less on the disk', checked(parseSize), 0);
+  addKeepingFlags(command);
+  addNetworkFlags(command);
+  addPatienceFlags(command);
+  addOutputFlags(command)
+    .option('--events [file]', 'write what happens as JSON lines, to stdout without a file')
+    .addHelpText('after', HELP)
+    .action(async (sources: string[], flags: BatchFlags) => {
+      const { batch } = await import('./run-batch.js');
+      process.exitCode ??= await batch(sources, flags);
+    });
+}
+
+function addKeepingFlags(command: Command): void {
+  command
+    .option('--seed-time <time>', 'seed what is done for so long', checked(parseWait))
+    .option('--seed-ratio <ratio>', 'seed until so many times its size is sent; the first limit counts', checked(parseRatio))
+    .option('--seed-jobs <n>', 'seeding at a time; the oldest makes room', checked(parseInteger(1, MAX_JOBS)), 100)
+    .addOption(
+      new Option('--alloc <how>', 'sparse: take room on disk as bytes come; full: all of it before the first')
+        .choices(['sparse', 'full'])
+        .default('sparse'),
+    )
+    .option('--state <file>', 'journal (default: one for these sources and this folder, in the state folder)')
+    .option('--report <file>', 'write how each ended, as .json, .csv or .md; repeatable', collected(String))
+    .option('--failed <file>', 'write the failed ones as a list to feed again')
+    .option('--shard <i/n>', 'only this part of the torrents, for one of several machines', checked(parseShard))
+    .option('--skip-invalid', 'leave out what is no torrent, in place of refusing everything')
+    .option('--watch <dir>', 'take the .torrent files that appear in this folder; repeatable', collected(String));
+}
+
+function parseJobs(text: string): number | undefined {
+  return text === 'auto' ? undefined : parseInteger(1, MAX_JOBS)(text);
+}
+
+function parseWait(text: string): number {
+  const ms = parseDuration(text);
+  if (ms <= MAX_WAIT_MS) return ms;
+  throw new SpateError('USAGE', `expected at most ${Math.floor(MAX_WAIT_MS / 86_400_000)} days`);
+}
+
+function parseRatio(text: string): number {
+  const ratio = /^\d{1,6}(?:\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+  if (ratio >= 0) return ratio;
+  throw new SpateError('USAGE', 'expected a ratio such as 1.5');
+}

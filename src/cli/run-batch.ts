@@ -1,0 +1,221 @@
+/**
+ * What `spate batch` does: reads what it is given, runs it as one batch on one session, leaves in good order, and reports. The
+ * batch decides what is done when; what is told of it to people and programs is `batch-teller.ts`'s.
+ */
+import { hash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Batch } from '../batch/batch.js';
+import { type Checked, isRefused, type Refused, refusedText } from '../batch/entry.js';
+import { readInputs, streamInput } from '../batch/inputs.js';
+import { Journal } from '../batch/journal.js';
+import { duplicateText, Merge } from '../batch/merge.js';
+import { watchFolders } from '../batch/watch.js';
+import { requireWritable } from '../batch/write-report.js';
+import { unlessAborted } from '../discovery/clock.js';
+import { SpateError } from '../errors.js';
+import { Session } from '../session.js';
+import { BatchTeller } from './batch-teller.js';
+import type { BatchFlags } from './batch.js';
+import { exitCodeOf } from './exit-codes.js';
+import { sessionSettings } from './flags.js';
+import { type Interruption, watchInterruption } from './interruption.js';
+import { Output } from './output.js';
+import { peersOf } from './peers.js';
+import { stateFolder } from './xdg.js';
+
+/** @returns the exit code */
+export async function batch(sources: readonly string[], flags: BatchFlags): Promise<number> {
+  const output = new Output(flags);
+  const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
+  const teller = new BatchTeller(flags, output);
+  let failure: unknown;
+  let isOverdue = false;
+  try {
+    const work = runBatch(sources, flags, teller, output, interruption.signal);
+    isOverdue = (await Promise.race([work, interruption.overdue.then(() => 'overdue' as const)])) === 'overdue';
+    if (isOverdue) output.note('the disk does not answer; what was saved before is kept');
+  } catch (error) {
+    if (!interruption.signal.aborted) {
+      failure = error;
+      output.error(error);
+    }
+  }
+  const exitCode = exitCodeFor(teller, failure, interruption);
+  const reportFailure = isOverdue ? undefined : await teller.sumUp(exitCode, failure);
+  if (isOverdue) interruption.die();
+  interruption.release();
+  return exitCode === 0 && reportFailure !== undefined ? exitCodeOf(reportFailure) : exitCode;
+}
+
+async function runBatch(
+  sources: readonly string[],
+  flags: BatchFlags,
+  teller: BatchTeller,
+  output: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  requireSources(sources, flags);
+  for (const path of [...(flags.report ?? []), ...(flags.failed === undefined ? [] : [flags.failed])]) {
+    await requireWritable(path);
+  }
+  teller.open();
+  const intake = new Intake(flags, teller);
+  const first = await intake.read(sources, signal);
+  if (first === undefined) return;
+  const journal = await Journal.open(journalSettings(sources, flags, output));
+  try {
+    const peers = await peersOf(flags.peer, output, signal);
+    const session = await Session.open({ ...sessionSettings(flags), onNat: (line) => output.detail(line) });
+    output.detail(`listening on port ${session.port}`);
+    const running = new Batch(batchSettings(flags, session, journal, peers, teller));
+    teller.follow(running);
+    try {
+      for (const item of first) running.add(item);
+      const feeding = intake.feed(sources, running, signal);
+      await unlessAborted(Promise.all([feeding, untilDone(running, flags.deadline)]), signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
+    } finally {
+      await running.stop();
+      teller.unfollow();
+      await session.close();
+    }
+  } finally {
+    await journal.close();
+  }
+}
+
+function requireSources(sources: readonly string[], { watch, json, events }: BatchFlags): void {
+  if (sources.length === 0 && watch === undefined) {
+    throw new SpateError('USAGE', 'expected a list, folder, glob or .torrent, or --watch, got nothing; see `spate batch --help`');
+  }
+  if (sources.filter((source) => source === '-').length > 1) throw new SpateError('USAGE', 'expected - once: there is one stdin');
+  if (json && events === true) {
+    throw new SpateError('USAGE', '--json and --events both write to stdout; name a file: --events=FILE');
+  }
+}
+
+async function untilDone(running: Batch, deadlineMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    if (deadlineMs > 0) timer = setTimeout(resolve, deadlineMs, 'late');
+  });
+  try {
+    if ((await Promise.race([running.done, late])) !== 'late') return;
+    await running.stop(new SpateError('STALLED', `the deadline of ${Math.round(deadlineMs / 1000)} s was reached`));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** From arguments, stdin and watched folders to items that are each there once. */
+class Intake {
+  readonly #flags: BatchFlags;
+  readonly #teller: BatchTeller;
+  readonly #merge: Merge;
+
+  constructor(flags: BatchFlags, teller: BatchTeller) {
+    this.#flags = flags;
+    this.#teller = teller;
+    this.#merge = new Merge(flags.out, flags.shard);
+  }
+
+  /**
+   * What is there from the start, all of it.
+   * @returns `undefined` when something of it is refused, and so everything
+   */
+  async read(sources: readonly string[], signal: AbortSignal): Promise<Checked[] | undefined> {
+    const finite = sources.filter((source) => source !== '-');
+    const { checked, refused } = await readInputs(finite, signal);
+    for (const each of refused) this.#teller.onRefused(each);
+    const items = checked.flatMap((each) => this.#take(each));
+    const isRefused = this.#teller.refused > 0 && this.#flags.skipInvalid !== true;
+    const isEmpty = checked.length === 0 && finite.length === sources.length && this.#flags.watch === undefined;
+    if (isEmpty && !isRefused) throw new SpateError('INVALID_TORRENT', 'there is no torrent in what was given');
+    return isRefused ? undefined : items;
+  }
+
+  /** What comes later, as it comes. */
+  async feed(sources: readonly string[], running: Batch, signal: AbortSignal): Promise<void> {
+    const streams = [
+      ...(sources.includes('-') ? [streamInput(process.stdin, signal)] : []),
+      ...(this.#flags.watch === undefined ? [] : [watchFolders(this.#flags.watch, signal)]),
+    ];
+    await Promise.all(
+      streams.map(async (stream) => {
+        for await (const each of stream) {
+          if (isRefused(each)) this.#teller.onRefused(each);
+          else for (const item of this.#take(each)) running.add(item);
+        }
+      }),
+    );
+    running.end();
+  }
+
+  #take(checked: Checked): Checked[] {
+    const merged = this.#merge.take(checked);
+    switch (merged.kind) {
+      case 'item':
+        return [merged.item];
+      case 'elsewhere':
+        return [];
+      case 'duplicate':
+        this.#teller.onDuplicate(merged.item, duplicateText(merged.item, merged.of));
+        return [];
+      case 'refused':
+        this.#teller.onRefused(merged.refused);
+        return [];
+    }
+  }
+}
+
+function journalSettings(sources: readonly string[], { state, out, watch = [], shard }: BatchFlags, output: Output) {
+  const folder = stateFolder();
+  const what = JSON.stringify([process.cwd(), resolve(out), sources, watch, shard ?? null]);
+  return {
+    path: state ?? join(folder, 'batch', `${hash('sha256', what, 'hex').slice(0, 24)}.jsonl`),
+    lockFolder: join(folder, 'locks'),
+    random: Math.random,
+    onWarning: (message: string) => output.warning(message),
+  };
+}
+
+function batchSettings(
+  flags: BatchFlags,
+  session: Session,
+  journal: Journal,
+  peers: Awaited<ReturnType<typeof peersOf>>,
+  teller: BatchTeller,
+): ConstructorParameters<typeof Batch>[0] {
+  const { tracker, check, alloc, seedTime, seedRatio, seedJobs } = flags;
+  const seeds = seedTime !== undefined || seedRatio !== undefined;
+  const limit = (value: number | undefined): number => value ?? Number.POSITIVE_INFINITY;
+  return {
+    session,
+    journal,
+    trustJournal: check !== 'full',
+    out: flags.out,
+    download: { peers, alloc, ...(tracker && { trackers: tracker }), ...(check && { check }) },
+    jobs: flags.jobs,
+    cores: availableParallelism(),
+    metaJobs: flags.metaJobs,
+    checkJobs: flags.checkJobs,
+    order: flags.order,
+    stallAction: flags.stallAction,
+    retries: flags.retries,
+    retryWaitMs: flags.retryWait,
+    itemDeadlineMs: flags.itemDeadline,
+    minFree: flags.minFree,
+    seed: seeds ? { jobs: seedJobs, ratio: limit(seedRatio), ms: limit(seedTime) } : undefined,
+    random: Math.random,
+    now: () => performance.now(),
+    onEvent: (item, event) => teller.onEvent(item, event),
+  };
+}
+
+function exitCodeFor(teller: BatchTeller, failure: unknown, { exitCode }: Interruption): number {
+  if (exitCode !== undefined) return exitCode;
+  return failure === undefined ? teller.exitCode : exitCodeOf(failure);
+}
+
