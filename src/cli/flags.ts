@@ -6,8 +6,8 @@ import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.j
 import { compileGlob } from '../protocol/glob.js';
 import type { EncryptionMode } from '../protocol/mse.js';
 import type { CheckMode, FileSelection, SessionSettings } from '../session.js';
+import { parseDuration, parseRateLimit, parseSizeLimit } from '../units.js';
 import type { ColorChoice } from './output.js';
-import { parseDuration, parseRateLimit, parseSizeLimit } from './units.js';
 import { stateFolder } from './xdg.js';
 
 export interface OutputFlags {

@@ -6,6 +6,7 @@ import { unlessAborted } from '../discovery/clock.js';
 import { addressesOf, systemLookup } from '../discovery/lookup.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { type FileSelection, Session } from '../session.js';
+import { jsonLine } from '../text.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
@@ -14,7 +15,6 @@ import { Output } from './output.js';
 import { resolvePeers } from './peers.js';
 import { showProgress } from './progress.js';
 import { readTorrent } from './sources.js';
-import { jsonLine } from './text.js';
 
 export interface RunSettings {
   readonly sources: readonly string[];

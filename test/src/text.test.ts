@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { displayWidth, escapeControls, jsonLine, truncate } from '../../../src/cli/text.js';
+import { displayWidth, escapeControls, jsonLine, truncate } from '../../src/text.js';
 
 test.each([
   ['plain text, ünïcödé, 日本', 'plain text, ünïcödé, 日本'],
