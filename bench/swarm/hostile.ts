@@ -2,7 +2,7 @@
  * One honest download alone and beside each kind of hostile peer of the tests, by turns. Prints a row for each kind as it comes:
  * how much it slows the download on the clock, which none should by more than 10%, and CPU time of the client's process.
  */
-import { quantile } from '../../src/bench/statistics.js';
+import { quantile } from '../../src/statistics.js';
 import { Client, type Outcome } from './client.js';
 import type { Attack, FromHostile, Kind, ToHostile } from './hostile-process.js';
 import { Child, type Lab, MIB, madeUpTorrent } from './lab.js';

@@ -3,7 +3,7 @@
  * rate. Prints when ours and the others were complete, and how our upload was spread over those that wanted it. The others
  * are scripted and share one process; all they say goes over sockets.
  */
-import { quantile } from '../../src/bench/statistics.js';
+import { quantile } from '../../src/statistics.js';
 import { Client } from './client.js';
 import { KIB, type Lab, MIB, madeUpTorrent, randomFrom } from './lab.js';
 import { SwarmPeer } from './swarm-peer.js';

@@ -8,7 +8,7 @@ import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { quantile } from '../../src/bench/statistics.js';
+import { quantile } from '../../src/statistics.js';
 import type { SmallTorrent } from '../../test/helpers/small-torrent.js';
 import { Client } from './client.js';
 import { type Lab, MIB, madeUpTorrent } from './lab.js';

@@ -1,5 +1,5 @@
 /** The end of a download: 64 seeds at ordinary rates, one of them slow. Prints the time from 99% to 100%; it should be under 2 s. */
-import { quantile } from '../../src/bench/statistics.js';
+import { quantile } from '../../src/statistics.js';
 import { Client, type Outcome } from './client.js';
 import { KIB, type Lab, MIB, madeUpTorrent, randomFrom } from './lab.js';
 import { SwarmPeer } from './swarm-peer.js';

@@ -1,6 +1,6 @@
 /** What a batch is asked for: shapes and how they are named to people. What a list looks like is in `list.ts`. Pure. */
 import { messageOf, type SpateError } from '../errors.js';
-import type { FileSelection } from '../storage/selection.js';
+import type { FileRanges } from '../storage/selection.js';
 
 /** Where an item comes from. */
 export interface Place {
@@ -20,7 +20,7 @@ export interface Entry {
   /** Folder to download into, relative to the working directory, in place of the batch's. */
   readonly out?: string;
   /** Files by their numbers; all when absent. */
-  readonly select?: NonNullable<FileSelection['ranges']>;
+  readonly select?: FileRanges;
   /** Most bytes per second; no limit when absent. */
   readonly maxDown?: number;
 }

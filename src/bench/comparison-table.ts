@@ -1,6 +1,6 @@
 /** A comparison as a table, and as the Markdown around it: for a terminal, an issue, a README. Pure. */
+import type { Spread } from '../statistics.js';
 import { type Comparison, type Summary, summarise } from './comparison.js';
-import type { Spread } from './statistics.js';
 
 export interface Table {
   readonly head: readonly string[];

@@ -1,6 +1,6 @@
 /** What a race of clients has shown: the figures of each run, and what is said of them. Pure. */
+import { type Spread, spreadOf } from '../statistics.js';
 import type { MachineFacts } from './machine-facts.js';
-import { type Spread, spreadOf } from './statistics.js';
 
 /** One run that delivered every byte. */
 export interface RunFigures {

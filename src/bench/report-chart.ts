@@ -1,6 +1,6 @@
 /** One bar chart of a report as SVG: a bar to the median, a line from least to most, a dot for each run. Pure. */
+import { quantile } from '../statistics.js';
 import { figure } from './comparison-table.js';
-import { quantile } from './statistics.js';
 
 export interface Bar {
   readonly name: string;

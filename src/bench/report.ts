@@ -2,10 +2,10 @@
  * A comparison as one HTML file that needs nothing else: no script, no font, no picture from anywhere. Light or dark as the reader
  * has it, and fit to print. Pure.
  */
+import type { Spread } from '../statistics.js';
 import { type Comparison, type Summary, summarise } from './comparison.js';
 import { comparisonTable, counted, courseText, figure, machineText, TABLE_NOTE, UNKNOWN } from './comparison-table.js';
 import { barChart, escapeHtml } from './report-chart.js';
-import type { Spread } from './statistics.js';
 
 const MIB = 1_048_576;
 const GIB = 2 ** 30;

@@ -6,12 +6,12 @@ import { type Command, Option } from 'commander';
 import type { CompareEvent, CompareSettings, SeederChoice } from '../bench/compare.js';
 import type { Comparison } from '../bench/comparison.js';
 import { fileError, SpateError } from '../errors.js';
+import { escapeControls, jsonLine } from '../text.js';
+import { formatRate, formatSeconds, parseDuration, parseSize } from '../units.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addOutputFlags, checked, collected, type OutputFlags, parseInteger } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
 import { Output } from './output.js';
-import { escapeControls, jsonLine } from './text.js';
-import { formatRate, formatSeconds, parseDuration, parseSize } from './units.js';
 
 interface CompareFlags extends OutputFlags {
   readonly with?: string;

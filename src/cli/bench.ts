@@ -5,13 +5,13 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import type { BenchResult } from '../bench/bench.js';
 import { type BenchSettings, checkSettings, SCENARIOS, type Scenario } from '../bench/settings.js';
 import { fileError, messageOf, SpateError } from '../errors.js';
+import { jsonLine } from '../text.js';
+import { parseDuration, parseRateLimit, parseSize } from '../units.js';
 import { addBenchCompare } from './bench-compare.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addOutputFlags, type OutputFlags } from './flags.js';
 import { watchInterruption } from './interruption.js';
 import { Output } from './output.js';
-import { jsonLine } from './text.js';
-import { parseDuration, parseRateLimit, parseSize } from './units.js';
 
 interface BenchFlags extends OutputFlags, Omit<BenchSettings, 'scenario' | 'files' | 'size' | 'workers' | 'piece'> {
   readonly size?: number;

@@ -6,8 +6,9 @@ import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.j
 import { compileGlob } from '../protocol/glob.js';
 import type { EncryptionMode } from '../protocol/mse.js';
 import type { CheckMode, FileSelection, SessionSettings } from '../session.js';
+import { type FileRanges, parseFileRanges } from '../storage/selection.js';
+import { parseDuration, parseRateLimit, parseSizeLimit } from '../units.js';
 import type { ColorChoice } from './output.js';
-import { parseDuration, parseRateLimit, parseSizeLimit } from './units.js';
 import { stateFolder } from './xdg.js';
 
 export interface OutputFlags {
@@ -43,11 +44,9 @@ export interface NetworkFlags extends OutputFlags {
   readonly stallTimeout?: number;
 }
 
-type Ranges = NonNullable<FileSelection['ranges']>;
-
 /** A choice of files. */
 export interface SelectFlags {
-  readonly select?: Ranges;
+  readonly select?: FileRanges;
   readonly include?: readonly string[];
   readonly exclude?: readonly string[];
 }
@@ -106,7 +105,7 @@ export function addNetworkFlags(command: Command): Command {
 
 export function addSelectFlags(command: Command): Command {
   return command
-    .option('-f, --select <files>', 'only these, by their numbers in `spate info`: 1,3-5 or 7-', checked(parseRanges))
+    .option('-f, --select <files>', 'only these, by their numbers in `spate info`: 1,3-5 or 7-', checked(addRanges))
     .option('--include <glob>', 'only files that match; repeatable', checked(collected(parseGlob)))
     .option('--exclude <glob>', 'no files that match; repeatable', checked(collected(parseGlob)));
 }
@@ -188,16 +187,9 @@ export function parseInteger(min: number, max: number): (text: string) => number
   };
 }
 
-/** `1,3-5,7-`; given again it adds. */
-function parseRanges(text: string, previous: Ranges = []): Ranges {
-  const ranges = text.split(',').map((part): readonly [number, number] => {
-    const match = /^\s*(\d{1,9})\s*(?:(-)\s*(\d{1,9})?\s*)?$/.exec(part);
-    const first = Number(match?.[1]);
-    const last = match?.[2] === undefined ? first : Number(match[3] ?? Number.POSITIVE_INFINITY);
-    if (first >= 1 && last >= first) return [first, last];
-    throw new SpateError('USAGE', `expected numbers of files such as 1,3-5, got "${text}"`);
-  });
-  return [...previous, ...ranges];
+/** Given again it adds. */
+function addRanges(text: string, previous: FileRanges = []): FileRanges {
+  return [...previous, ...parseFileRanges(text)];
 }
 
 function parseGlob(text: string): string {

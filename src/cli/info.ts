@@ -1,11 +1,11 @@
 /** `spate info`: what a torrent says. */
 import type { Command } from 'commander';
 import type { Metainfo } from '../protocol/metainfo.js';
+import { escapeControls, jsonLine } from '../text.js';
+import { formatBytes } from '../units.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addOutputFlags, type OutputFlags } from './flags.js';
 import { Output } from './output.js';
-import { escapeControls, jsonLine } from './text.js';
-import { formatBytes } from './units.js';
 
 export function addInfo(program: Command): void {
   const command = program

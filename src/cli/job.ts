@@ -4,8 +4,8 @@ import { messageOf, SpateError } from '../errors.js';
 import { formatAddress } from '../protocol/address.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import type { Download, DownloadEvent, DownloadSettings, DownloadStats, Session } from '../session.js';
+import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
 import type { Output } from './output.js';
-import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from './units.js';
 
 type TrackerStatus = Extract<DownloadEvent, { type: 'tracker' }>['status'];
 

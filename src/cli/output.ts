@@ -3,7 +3,7 @@
  * live lines stands below it. Everything is printed with control characters written out.
  */
 import { messageOf } from '../errors.js';
-import { escapeControls, truncate } from './text.js';
+import { escapeControls, truncate } from '../text.js';
 
 export type ColorChoice = 'auto' | 'always' | 'never';
 

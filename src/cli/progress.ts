@@ -1,8 +1,8 @@
 /** How far downloads are, as lines of text (`progressLines`), and when lines are shown (`showLines`). */
 import type { DownloadStats } from '../session.js';
+import { displayWidth, truncate } from '../text.js';
+import { formatBytes, formatEta, formatPart, formatPercent, formatRate, formatRates } from '../units.js';
 import type { Output } from './output.js';
-import { displayWidth, truncate } from './text.js';
-import { formatBytes, formatEta, formatPart, formatPercent, formatRate, formatRates } from './units.js';
 
 export interface ProgressItem {
   readonly name: string;

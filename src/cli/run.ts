@@ -5,6 +5,7 @@
 import { unlessAborted } from '../discovery/clock.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { type FileSelection, Session } from '../session.js';
+import { jsonLine } from '../text.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
@@ -13,7 +14,6 @@ import { Output } from './output.js';
 import { peersOf } from './peers.js';
 import { showProgress } from './progress.js';
 import { readTorrent } from './sources.js';
-import { jsonLine } from './text.js';
 
 export interface RunSettings {
   readonly sources: readonly string[];

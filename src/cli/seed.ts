@@ -1,11 +1,11 @@
 /** `spate seed`: gives existing data to whoever asks, after hashing them. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { jsonLine } from '../text.js';
+import { formatBytes } from '../units.js';
 import { addNetworkFlags, addOutputFlags, type NetworkFlags } from './flags.js';
 import type { Job } from './job.js';
 import type { RunContext } from './run.js';
-import { jsonLine } from './text.js';
-import { formatBytes } from './units.js';
 
 /** A tracker that has said nothing for so long holds up nobody who waits for the `ready` line. */
 const ANNOUNCE_WAIT_MS = 5_000;

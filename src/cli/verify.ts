@@ -5,15 +5,15 @@ import type { Command } from 'commander';
 import type { Metainfo } from '../protocol/metainfo.js';
 import type { FileDamage } from '../storage/damage.js';
 import type { FileSelection } from '../storage/selection.js';
+import { escapeControls, jsonLine } from '../text.js';
 import type { Bitfield } from '../torrent/bitfield.js';
+import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addOutputFlags, addSelectFlags, type OutputFlags, type SelectFlags, selectionOf } from './flags.js';
 import { watchInterruption } from './interruption.js';
 import { errorJson, rounded } from './job.js';
 import { Output } from './output.js';
 import { showFigures } from './progress.js';
-import { escapeControls, jsonLine } from './text.js';
-import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from './units.js';
 
 /** Data were looked at and some are not as the torrent says. */
 const BAD_DATA = 6;

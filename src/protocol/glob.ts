@@ -20,18 +20,21 @@ const MAX_ALTERNATIVES = 1000;
  * @throws SpateError USAGE for a pattern that is not closed, too long or empty
  */
 export function compileGlob(pattern: string): (path: readonly string[]) => boolean {
+  const matches = compilePathGlob(pattern);
+  if (!pattern.includes('/')) return (path) => matches(path.slice(-1));
+  return (path) => matches(path) || (path.length > 1 && matches(path.slice(1)));
+}
+
+/** A pattern of whole paths. @throws SpateError USAGE */
+export function compilePathGlob(pattern: string): (path: readonly string[]) => boolean {
   if (pattern === '' || pattern.length > MAX_LENGTH) throw malformed(pattern, `1 to ${MAX_LENGTH} characters`);
-  const whole = pattern.includes('/');
   const alternatives = expand(pattern, pattern).map((each) =>
     each
       .replace(/^\/|\/$/g, '')
       .split('/')
       .map((element) => compileElement(element, pattern)),
   );
-  const matches = (path: readonly string[]): boolean =>
-    alternatives.some((elements) => wild(elements, path, (each) => each === 'deep', matchesElement));
-  if (!whole) return (path) => matches(path.slice(-1));
-  return (path) => matches(path) || (path.length > 1 && matches(path.slice(1)));
+  return (path) => alternatives.some((elements) => wild(elements, path, (each) => each === 'deep', matchesElement));
 }
 
 function matchesElement(element: Element, name: string): boolean {

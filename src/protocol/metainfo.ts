@@ -75,7 +75,8 @@ export interface Metainfo {
 }
 
 /** Room for half a million files, or 6 million pieces. At worst, hostile bytes cost 1.5 GiB of memory for some seconds. */
-const LIMITS: BencodeLimits = { ...BENCODE_LIMITS, maxBytes: 128 * 1_048_576, maxTokens: 5_000_000 };
+export const MAX_TORRENT_BYTES = 128 * 1_048_576;
+const LIMITS: BencodeLimits = { ...BENCODE_LIMITS, maxBytes: MAX_TORRENT_BYTES, maxTokens: 5_000_000 };
 const MAX_FILES = 500_000;
 /** Names in one path; no system takes a path of so many that are of any use. */
 const MAX_DEPTH = 100;

@@ -8,13 +8,36 @@ import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry, PieceIndex } from '../torrent/geometry.js';
 import { type FileEntry, spans } from './layout.js';
 
+/** Positions of files in the torrent from 1 on, first and last; the last may be `Infinity`. */
+export type FileRanges = readonly (readonly [first: number, last: number])[];
+
 /** A choice of files: those in a range or matched by `include` (all when neither is given), without those in `exclude`. */
 export interface FileSelection {
-  /** Positions in the torrent from 1 on, first and last; the last may be `Infinity`. */
-  readonly ranges?: readonly (readonly [first: number, last: number])[];
+  readonly ranges?: FileRanges;
   /** Globs (`protocol/glob.ts`). */
   readonly include?: readonly string[];
   readonly exclude?: readonly string[];
+}
+
+/**
+ * `1,3-5,7-`: numbers of files as `info` lists them.
+ * @throws SpateError USAGE
+ */
+export function parseFileRanges(text: string): FileRanges {
+  return text.split(',').map((part): readonly [number, number] => {
+    const match = /^\s*(\d{1,9})\s*(?:(-)\s*(\d{1,9})?\s*)?$/.exec(part);
+    const first = Number(match?.[1]);
+    const last = match?.[2] === undefined ? first : Number(match[3] ?? Number.POSITIVE_INFINITY);
+    if (first >= 1 && last >= first) return [first, last];
+    throw new SpateError('USAGE', `expected numbers of files such as 1,3-5, got "${text}"`);
+  });
+}
+
+/** What `parseFileRanges` reads back. */
+export function formatFileRanges(ranges: FileRanges): string {
+  return ranges
+    .map(([first, last]) => (first === last ? `${first}` : `${first}-${Number.isFinite(last) ? last : ''}`))
+    .join(',');
 }
 
 export class Selection {
@@ -31,7 +54,7 @@ export class Selection {
   constructor(files: readonly FileEntry[], geometry: Geometry, choice: FileSelection | undefined) {
     this.#table = files;
     this.#geometry = geometry;
-    this.files = choice === undefined ? undefined : choose(files, choice);
+    this.files = choice === undefined ? undefined : chosenFiles(files, choice);
     if (this.files === undefined) {
       this.pieces = Bitfield.full(geometry.pieceCount);
       this.length = geometry.length;
@@ -60,8 +83,12 @@ export class Selection {
   }
 }
 
-/** @returns `undefined` when every file is chosen */
-function choose(files: readonly FileEntry[], choice: FileSelection): Uint8Array | undefined {
+/**
+ * 1 for each file that is chosen.
+ * @returns `undefined` when every file is
+ * @throws SpateError USAGE as `Selection` does
+ */
+export function chosenFiles(files: readonly FileEntry[], choice: FileSelection): Uint8Array | undefined {
   const { ranges = [], include = [], exclude = [] } = choice;
   const [included, excluded] = [include.map(compileGlob), exclude.map(compileGlob)];
   for (const [first, last] of ranges) assertRange(files, first, last);
@@ -80,7 +107,7 @@ function choose(files: readonly FileEntry[], choice: FileSelection): Uint8Array 
 }
 
 function assertRange(files: readonly FileEntry[], first: number, last: number): void {
-  const found = first === last ? `${first}` : `${first}-${Number.isFinite(last) ? last : ''}`;
+  const found = formatFileRanges([[first, last]]);
   const isOne = first === last && files[first - 1]?.pad !== true;
   const fits = first >= 1 && first <= last && first <= files.length && (last <= files.length || last === Infinity);
   if (fits && (first !== last || isOne)) return;

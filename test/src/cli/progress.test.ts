@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Output } from '../../../src/cli/output.js';
 import { type ProgressItem, progressLine, progressLines, showProgress, totalLine } from '../../../src/cli/progress.js';
-import { displayWidth } from '../../../src/cli/text.js';
 import type { DownloadStats } from '../../../src/session.js';
+import { displayWidth } from '../../../src/text.js';
 import { fakeStreams } from '../../helpers/cli-streams.js';
 
 const GIB = 2 ** 30;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { quantile, spreadOf } from '../../../src/bench/statistics.js';
+import { quantile, spreadOf } from '../../src/statistics.js';
 
 describe('spreadOf', () => {
   it('sorts by value and takes the middle one', () => {

@@ -11,7 +11,7 @@ import {
   parseRateLimit,
   parseSize,
   parseSizeLimit,
-} from '../../../src/cli/units.js';
+} from '../../src/units.js';
 
 test.each([
   ['0', 0],

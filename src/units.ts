@@ -1,5 +1,5 @@
 /** Sizes, rates and durations as people write and read them: text <-> bytes, bytes per second, milliseconds. Pure. */
-import { SpateError } from '../errors.js';
+import { SpateError } from './errors.js';
 
 const PREFIXES = 'KMGT';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { displayWidth, escapeControls, jsonLine, truncate } from '../../../src/cli/text.js';
+import { displayWidth, escapeControls, jsonLine, shortened, truncate } from '../../src/text.js';
 
 test.each([
   ['plain text, ünïcödé, 日本', 'plain text, ünïcödé, 日本'],
@@ -55,4 +55,10 @@ test.each([
   ['日本語', 6, '日本語'],
 ])('%s in %i columns is %s', (text, columns, expected) => {
   expect(truncate(text, columns)).toBe(expected);
+});
+
+test('a text is shortened to a number of characters, whatever their width', () => {
+  expect(shortened('abc', 3)).toBe('abc');
+  expect(shortened('abcd', 3)).toBe('ab…');
+  expect(shortened('\u0301'.repeat(1000), 3)).toHaveLength(3);
 });
