@@ -216,7 +216,7 @@ export class Batch {
 
   #onChecked(item: Item, isThere: boolean, release: () => void): void {
     release();
-    item.wasThere = isThere;
+    item.onChecked(isThere);
     this.#schedule.move(item, 'downloading', this.#settings.now());
     this.#pump();
   }

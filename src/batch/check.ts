@@ -27,7 +27,7 @@ export function check(entry: Entry, listFolder?: string): Checked | Refused {
  * The torrent of an item that starts.
  * @throws SpateError INVALID_TORRENT or LOCAL_IO when it is not there any more or is another one now
  */
-export function readAgain({ entry, infohash }: Checked): Metainfo {
+export function readAgain({ entry, infohash }: Pick<Checked, 'entry' | 'infohash'>): Metainfo {
   const metainfo = readTorrentFile(entry.source);
   const found = hex(metainfo.infohash);
   if (found === infohash) return metainfo;

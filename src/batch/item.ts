@@ -38,6 +38,8 @@ export class Item {
   #before = { downloaded: 0, uploaded: 0, wasted: 0 };
   #latest = { downloaded: 0, uploaded: 0, wasted: 0 };
   #have = 0;
+  /** Found on disk by the present attempt. */
+  #haveBefore = 0;
 
   /** @param out the batch's folder, for an item that names none */
   constructor({ entry, infohash, name, length }: Checked, out: string, now: number) {
@@ -68,9 +70,9 @@ export class Item {
     return this.#before.uploaded + this.#latest.uploaded;
   }
 
-  /** The present attempt has brought something. */
+  /** The present attempt has brought a piece; bytes alone may be bad ones. */
   get hasMoved(): boolean {
-    return this.#latest.downloaded > 0;
+    return this.#have > this.#haveBefore;
   }
 
   activeMs(now: number): number {
@@ -86,6 +88,12 @@ export class Item {
 
   onMetadata(now: number): void {
     this.#metadataAt ??= now;
+  }
+
+  /** What is on disk has been judged. @param isThere it is all that is wanted */
+  onChecked(isThere: boolean): void {
+    this.wasThere = isThere;
+    this.#have = this.#haveBefore = this.download?.stats().have ?? 0;
   }
 
   /** Looks at the statistics. @returns bytes that have come since the last call, and are still to come */

@@ -48,12 +48,7 @@ export class Journal {
   #pending: string[] = [];
   #writing: Promise<void> | undefined;
 
-  private constructor(
-    settings: JournalSettings,
-    lock: Lock,
-    file: FileHandle,
-    outcomes: ReadonlyMap<string, Outcome>,
-  ) {
+  private constructor(settings: JournalSettings, lock: Lock, file: FileHandle, outcomes: ReadonlyMap<string, Outcome>) {
     this.#settings = settings;
     this.#lock = lock;
     this.#file = file;
@@ -80,7 +75,8 @@ export class Journal {
     try {
       const { outcomes, lines, damaged } = await readJournal(path);
       if (damaged > 0) settings.onWarning(`${path}: ${damaged} damaged lines are left out`);
-      if (damaged > 0 || lines === 0 || lines > LINES_PER_TORRENT * outcomes.size + 1) await rewrite(path, outcomes);
+      const isLong = lines > LINES_PER_TORRENT * outcomes.size + 1;
+      if (damaged > 0 || lines === 0 || isLong || !(await endsInLine(path))) await rewrite(path, outcomes);
       return new Journal(settings, lock, await open(path, 'a', 0o600), outcomes);
     } catch (error) {
       lock.release();
@@ -121,7 +117,9 @@ export class Journal {
         // What was cut off ends here; the lines are written again with the next ones.
         this.#pending = ['\n', ...lines, ...this.#pending];
         const { path, onWarning } = this.#settings;
-        return onWarning(`cannot write the journal ${path}: ${messageOf(error)}; what is missing is looked at again next time`);
+        return onWarning(
+          `cannot write the journal ${path}: ${messageOf(error)}; what is missing is looked at again next time`,
+        );
       }
     }
   }
@@ -160,6 +158,18 @@ async function readJournal(path: string): Promise<Contents> {
   return contents;
 }
 
+/** Whether what is appended begins a line. */
+async function endsInLine(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
+    return buffer.toString() === '\n';
+  } finally {
+    await file.close();
+  }
+}
+
 /** Under a temporary name, flushed, renamed. */
 async function rewrite(path: string, outcomes: ReadonlyMap<string, Outcome>): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.new`);
@@ -183,7 +193,10 @@ function parseOutcome(line: string): [string, Outcome] | undefined {
   const { key, state, length, downloaded, seconds, attempts, error } = parseObject(line) ?? {};
   const isKnown = state === 'done' || state === 'failed';
   if (typeof key !== 'string' || !isKnown || ![length, downloaded, seconds, attempts].every(isCount)) return undefined;
-  const counts = { length, downloaded, seconds, attempts } as Pick<Outcome, 'length' | 'downloaded' | 'seconds' | 'attempts'>;
+  const counts = { length, downloaded, seconds, attempts } as Pick<
+    Outcome,
+    'length' | 'downloaded' | 'seconds' | 'attempts'
+  >;
   if (error === undefined) return [key, { state, ...counts }];
   const { code, message } = Object(error) as Record<string, unknown>;
   if (typeof code !== 'string' || typeof message !== 'string') return undefined;

@@ -132,13 +132,12 @@ export class Schedule<T extends Task> {
   /** The one that should be stopped and postponed, to try another in its place. */
   demoted(now: number): T | undefined {
     if (this.#queue.length === 0 || this.#load(now).idle < MAX_IDLE) return undefined;
-    let longest: T | undefined;
-    let movedAt = now - LEAST_TRY_MS;
+    let longest: readonly [T, State] | undefined;
     for (const [task, state] of this.#active) {
-      if (state.stage !== 'downloading' || state.movedAt > movedAt) continue;
-      [longest, movedAt] = [task, state.movedAt];
+      if (state.stage !== 'downloading' || now - state.movedAt < LEAST_TRY_MS) continue;
+      if (longest === undefined || state.movedAt < longest[1].movedAt) longest = [task, state];
     }
-    return longest;
+    return longest?.[0];
   }
 
   #enter(task: T, stage: Stage): State {

@@ -3,7 +3,7 @@ import type { Batch } from '../batch/batch.js';
 import type { Item } from '../batch/item.js';
 import { truncate } from '../text.js';
 import { formatBytes, formatRate } from '../units.js';
-import { progressLine } from './progress.js';
+import { type ProgressItem, progressLine } from './progress.js';
 
 /** What is shown of a batch. */
 export type Shown = Pick<Batch, 'items' | 'active' | 'counts' | 'tally'>;
@@ -38,12 +38,9 @@ export function batchLine({ items, counts, tally }: Shown, bytesPerSecond: numbe
   return [`${tally.done}/${items.length} done`, ...parts, rate].join('  ');
 }
 
-function mostActive(items: Iterable<Item>, count: number): { name: string; stats: ReturnType<typeof statsOf> }[] {
-  const shown = [...items].flatMap((item) => {
-    const stats = statsOf(item);
-    return stats === undefined ? [] : [{ name: item.name, stats }];
-  });
+function mostActive(items: Iterable<Item>, count: number): ProgressItem[] {
+  const shown = [...items].flatMap(({ name, download }) =>
+    download === undefined ? [] : [{ name, stats: download.stats() }],
+  );
   return shown.sort((a, b) => b.stats.downRate - a.stats.downRate).slice(0, Math.max(0, count));
 }
-
-const statsOf = (item: Item) => item.download?.stats();

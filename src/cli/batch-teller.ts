@@ -98,7 +98,12 @@ export class BatchTeller {
       this.#events?.emit(type, { infohash, id: item.entry.id, ...fields });
     switch (event.type) {
       case 'added':
-        return emit('added', { name, source: item.entry.source, place: formatPlace(item.entry.place), length: item.length });
+        return emit('added', {
+          name,
+          source: item.entry.source,
+          place: formatPlace(item.entry.place),
+          length: item.length,
+        });
       case 'started':
         return this.#output.detail(`${name}: attempt ${event.attempt}`);
       case 'metadata':
@@ -170,7 +175,12 @@ export class BatchTeller {
   #failed(): Parameters<typeof failedList>[0][number][] {
     const items = (this.#batch?.items ?? []).filter(({ state }) => state === 'failed');
     return [
-      ...items.map(({ entry, error }) => ({ place: entry.place, source: entry.source, entry, reason: messageOf(error) })),
+      ...items.map(({ entry, error }) => ({
+        place: entry.place,
+        source: entry.source,
+        entry,
+        reason: messageOf(error),
+      })),
       ...this.#refused.map(({ place, source, entry, error }) => ({ place, source, entry, reason: messageOf(error) })),
     ];
   }
@@ -209,7 +219,10 @@ export function doneText({ states, items, downloaded, goodput }: ReturnType<type
   const good = done + already;
   const count = items - duplicate;
   const what = good === count ? `${count}` : `${good} of ${count}`;
-  const fetched = downloaded === 0 ? 'nothing to fetch' : `${formatBytes(downloaded)} in ${formatSeconds(seconds)} (${formatRate(goodput)})`;
+  const fetched =
+    downloaded === 0
+      ? 'nothing to fetch'
+      : `${formatBytes(downloaded)} in ${formatSeconds(seconds)} (${formatRate(goodput)})`;
   const rest = (['already', 'failed', 'invalid', 'stopped', 'queued'] as const)
     .filter((state) => (states[state] ?? 0) > 0)
     .map((state) => `; ${states[state]} ${REST[state]}`);

@@ -104,7 +104,11 @@ export function addBatch(program: Command): void {
 function addKeepingFlags(command: Command): void {
   command
     .option('--seed-time <time>', 'seed what is done for so long', checked(parseWait))
-    .option('--seed-ratio <ratio>', 'seed until so many times its size is sent; the first limit counts', checked(parseRatio))
+    .option(
+      '--seed-ratio <ratio>',
+      'seed until so many times its size is sent; the first limit counts',
+      checked(parseRatio),
+    )
     .option('--seed-jobs <n>', 'seeding at a time; the oldest makes room', checked(parseInteger(1, MAX_JOBS)), 100)
     .addOption(
       new Option('--alloc <how>', 'sparse: take room on disk as bytes come; full: all of it before the first')

@@ -4,8 +4,8 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { fileError } from '../errors.js';
+import { jsonLine } from '../text.js';
 import type { Output } from './output.js';
-import { jsonLine } from './text.js';
 
 /** The types of the contract. */
 export type EventType =

@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Batch } from '../batch/batch.js';
-import { type Checked, isRefused, type Refused, refusedText } from '../batch/entry.js';
+import { type Checked, isRefused } from '../batch/entry.js';
 import { readInputs, streamInput } from '../batch/inputs.js';
 import { Journal } from '../batch/journal.js';
 import { duplicateText, Merge } from '../batch/merge.js';
@@ -15,8 +15,8 @@ import { requireWritable } from '../batch/write-report.js';
 import { unlessAborted } from '../discovery/clock.js';
 import { SpateError } from '../errors.js';
 import { Session } from '../session.js';
-import { BatchTeller } from './batch-teller.js';
 import type { BatchFlags } from './batch.js';
+import { BatchTeller } from './batch-teller.js';
 import { exitCodeOf } from './exit-codes.js';
 import { sessionSettings } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
@@ -73,9 +73,11 @@ async function runBatch(
     try {
       for (const item of first) running.add(item);
       const feeding = intake.feed(sources, running, signal);
-      await unlessAborted(Promise.all([feeding, untilDone(running, flags.deadline)]), signal).catch((error: unknown) => {
-        if (!signal.aborted) throw error;
-      });
+      await unlessAborted(Promise.all([feeding, untilDone(running, flags.deadline)]), signal).catch(
+        (error: unknown) => {
+          if (!signal.aborted) throw error;
+        },
+      );
     } finally {
       await running.stop();
       teller.unfollow();
@@ -88,9 +90,13 @@ async function runBatch(
 
 function requireSources(sources: readonly string[], { watch, json, events }: BatchFlags): void {
   if (sources.length === 0 && watch === undefined) {
-    throw new SpateError('USAGE', 'expected a list, folder, glob or .torrent, or --watch, got nothing; see `spate batch --help`');
+    throw new SpateError(
+      'USAGE',
+      'expected a list, folder, glob or .torrent, or --watch, got nothing; see `spate batch --help`',
+    );
   }
-  if (sources.filter((source) => source === '-').length > 1) throw new SpateError('USAGE', 'expected - once: there is one stdin');
+  if (sources.filter((source) => source === '-').length > 1)
+    throw new SpateError('USAGE', 'expected - once: there is one stdin');
   if (json && events === true) {
     throw new SpateError('USAGE', '--json and --events both write to stdout; name a file: --events=FILE');
   }
@@ -218,4 +224,3 @@ function exitCodeFor(teller: BatchTeller, failure: unknown, { exitCode }: Interr
   if (exitCode !== undefined) return exitCode;
   return failure === undefined ? teller.exitCode : exitCodeOf(failure);
 }
-

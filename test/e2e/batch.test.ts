@@ -65,10 +65,28 @@ test('dead, corrupt and invalid torrents cost the others nothing, and each is to
   const files = ['json', 'csv', 'md'].map((ending) => join(many.folder, `report.${ending}`));
   const failed = join(many.folder, 'failed.txt');
   const events = join(many.folder, 'events.jsonl');
-  const flags = ['--skip-invalid', '--retries', '1', '--retry-wait', '100ms', '--peer-timeout', '1s', '--stall-timeout', '1s'];
+  const flags = [
+    '--skip-invalid',
+    '--retries',
+    '1',
+    '--retry-wait',
+    '100ms',
+    '--peer-timeout',
+    '1s',
+    '--stall-timeout',
+    '1s',
+  ];
 
   const { code, stdout, stderr } = await spate(
-    batch(many, list, ...flags, ...files.flatMap((file) => ['--report', file]), '--failed', failed, `--events=${events}`),
+    batch(
+      many,
+      list,
+      ...flags,
+      ...files.flatMap((file) => ['--report', file]),
+      '--failed',
+      failed,
+      `--events=${events}`,
+    ),
     env(many),
   );
 
@@ -95,11 +113,18 @@ test('dead, corrupt and invalid torrents cost the others nothing, and each is to
   expect((await readFile(files[1]!, 'utf8')).split('\r\n')).toHaveLength(1 + report.items.length + 1);
   expect(await readFile(files[2]!, 'utf8')).toContain('# Batch');
 
-  const told = (await readFile(events, 'utf8')).split('\n').slice(0, -1).map((line) => JSON.parse(line));
+  const told = (await readFile(events, 'utf8'))
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
   expect(told.map(({ seq }) => seq)).toEqual(told.map((_, n) => n + 1));
   expect([told[0].type, told.at(-1).type]).toEqual(['start', 'summary']);
   const count_ = (type: string): number => told.filter((each) => each.type === type).length;
-  expect({ added: count_('added'), done: count_('done'), retry: count_('retry') }).toEqual({ added: 40, done: 37, retry: 3 });
+  expect({ added: count_('added'), done: count_('done'), retry: count_('retry') }).toEqual({
+    added: 40,
+    done: 37,
+    retry: 3,
+  });
 
   // What has failed is a list that can be given again, when its seeds are back.
   await many.seed(...dead);

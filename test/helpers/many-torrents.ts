@@ -8,6 +8,8 @@ import { type RunningTracker, startTracker } from '../../src/swarm/tracker.js';
 import { temporaryFolder } from './fs-temp.js';
 import { type SmallTorrent, smallTorrent } from './small-torrent.js';
 
+const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url);
+
 export interface ManyTorrents {
   /** The test's own folder, which holds all others. */
   readonly folder: string;
@@ -42,7 +44,11 @@ export interface ManyShape {
 export async function manyTorrents(shape: ManyShape): Promise<ManyTorrents> {
   const { count, length, pieceLength, announce = ({ httpUrl }) => httpUrl, maxUp, spoil } = shape;
   const folder = await temporaryFolder();
-  const [torrents, out, seeds] = ['torrents', 'out', 'seeds'].map((name) => join(folder, name)) as [string, string, string];
+  const [torrents, out, seeds] = ['torrents', 'out', 'seeds'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
   await mkdir(torrents);
   await mkdir(seeds);
   const tracker = await startTracker({ host: '127.0.0.1' });
@@ -53,7 +59,12 @@ export async function manyTorrents(shape: ManyShape): Promise<ManyTorrents> {
   );
   const paths = names.map((name) => join(torrents, `${name}.torrent`));
   for (const [n, { bytes }] of items.entries()) await writeFile(paths[n]!, bytes);
-  const session = await Session.open({ bind: '127.0.0.1', workers: 1, ...(maxUp !== undefined && { maxUp }) });
+  const session = await Session.open({
+    bind: '127.0.0.1',
+    workers: 1,
+    workerUrl: WORKER,
+    ...(maxUp !== undefined && { maxUp }),
+  });
   onTestFinished(() => session.close());
   const seeding: Download[] = [];
   return {

@@ -177,7 +177,11 @@ describe('Batch', () => {
     const batch = create({ retries: 2 });
     batch.add(await torrent('a'));
     batch.end();
-    for (const [attempt, wait] of [[1, 1000], [2, 2000], [3, 0]] as const) {
+    for (const [attempt, wait] of [
+      [1, 1000],
+      [2, 2000],
+      [3, 0],
+    ] as const) {
       await started(attempt);
       downloads[attempt - 1]!.fail(stalled());
       if (wait === 0) break;
@@ -191,12 +195,13 @@ describe('Batch', () => {
     expect(events.filter((event) => event === 'a retry')).toHaveLength(2);
   });
 
-  it('does not count an attempt that brought something', async () => {
+  it('does not count an attempt that brought a piece', async () => {
     const batch = create({ retries: 0 });
     batch.add(await torrent('a'));
     batch.end();
     for (let attempt = 1; attempt <= 3; attempt++) {
       await started(attempt);
+      downloads.at(-1)!.checked();
       downloads.at(-1)!.downloaded = 10;
       downloads.at(-1)!.fail(stalled());
       await until(() => expect(batch.counts.waiting).toBe(1));
@@ -250,7 +255,11 @@ describe('Batch', () => {
     batch.add({ ...other, infohash: '00'.repeat(20) });
     batch.end();
     await batch.done;
-    expect(batch.items.map(({ error }) => (error as SpateError).code)).toEqual(['USAGE', 'INVALID_TORRENT', 'INVALID_TORRENT']);
+    expect(batch.items.map(({ error }) => (error as SpateError).code)).toEqual([
+      'USAGE',
+      'INVALID_TORRENT',
+      'INVALID_TORRENT',
+    ]);
   });
 
   it('starts nothing that the disk has no room for', async () => {
@@ -302,9 +311,12 @@ describe('Batch', () => {
     pass(1800);
     expect(downloads[1]!.stops).toBe(0);
     pass(400);
-    expect(downloads[1]!.stops).toBe(1);
+    expect(downloads[1]!.stops).toBeGreaterThan(0);
     await batch.done;
-    expect(batch.items[0]!.toRow()).toMatchObject({ state: 'failed', error: { code: 'STALLED', message: 'not done after 5 s' } });
+    expect(batch.items[0]!.toRow()).toMatchObject({
+      state: 'failed',
+      error: { code: 'STALLED', message: 'not done after 5 s' },
+    });
   });
 
   it('stops: what is under way is stopped, what waits is not started', async () => {

@@ -100,7 +100,10 @@ describe('Journal', () => {
   ])('refuses %s and leaves it as it is', async (_what, text) => {
     mkdirSync(join(folder, 'a'));
     writeFileSync(path, text);
-    await expect(open()).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('expected a journal') });
+    await expect(open()).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('expected a journal'),
+    });
     expect(readFileSync(path, 'utf8')).toBe(text);
   });
 

@@ -18,7 +18,9 @@ describe('Room', () => {
 
   it('keeps so much free', () => {
     const room = new Room<string>(300);
-    expect(() => room.reserve('a', need(701), 'a')).toThrow('a needs 701 bytes, the disk has 1000, of which 300 have to stay free');
+    expect(() => room.reserve('a', need(701), 'a')).toThrow(
+      'a needs 701 bytes, the disk has 1000, of which 300 have to stay free',
+    );
     room.reserve('a', need(700), 'a');
   });
 

@@ -10,7 +10,7 @@ interface Named {
   readonly length: number;
 }
 
-function create({ jobs = 2, metaJobs = 64, order = 'list' as Order, random = () => 0 } = {}): Schedule<Named> {
+function create({ jobs = 2, metaJobs = 64, order = 'list' as Order, random = (): number => 0 } = {}): Schedule<Named> {
   return new Schedule<Named>({ concurrency: new Concurrency({ jobs, cores: 2 }), metaJobs, order, random });
 }
 
@@ -45,7 +45,13 @@ describe('Schedule', () => {
     ['list', ['a', 'b', 'c', 'd']],
   ] as const)('takes %s ones first when told so, equal ones as they came', (order, expected) => {
     const schedule = create({ jobs: 10, order });
-    for (const [name, length] of [['a', 2], ['b', 1], ['c', 3], ['d', 1]] as const) schedule.add(task(name, length));
+    for (const [name, length] of [
+      ['a', 2],
+      ['b', 1],
+      ['c', 3],
+      ['d', 1],
+    ] as const)
+      schedule.add(task(name, length));
     expect(started(schedule, 0)).toEqual(expected);
   });
 
@@ -109,7 +115,8 @@ describe('Schedule', () => {
     const schedule = create({ jobs: 300 });
     const tasks = Array.from({ length: 257 }, (_, n) => task(String(n)));
     for (const each of tasks) schedule.add(each);
-    for (let n = 0; n < 5; n++) for (const name of started(schedule, 0)) schedule.move(tasks[Number(name)]!, 'downloading', 0);
+    for (let n = 0; n < 5; n++)
+      for (const name of started(schedule, 0)) schedule.move(tasks[Number(name)]!, 'downloading', 0);
     expect(schedule.counts.downloading).toBe(257);
     expect(schedule.demoted(60_000)).toBeUndefined();
     schedule.add(task('new'));
@@ -133,7 +140,11 @@ describe('Schedule', () => {
   });
 
   it('loses nothing and runs nothing twice, whatever happens', () => {
-    const step = fc.record({ what: fc.constantFrom('add', 'next', 'end', 'postpone'), pick: fc.nat(), ms: fc.nat(5000) });
+    const step = fc.record({
+      what: fc.constantFrom('add', 'next', 'end', 'postpone'),
+      pick: fc.nat(),
+      ms: fc.nat(5000),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), fc.integer({ min: 1, max: 4 }), (steps, jobs) => {
         const schedule = create({ jobs });

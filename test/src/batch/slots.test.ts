@@ -8,8 +8,13 @@ describe('Slots', () => {
     const slots = new Slots(2);
     const [first, second] = [await slots.take(never), await slots.take(never)];
     const order: number[] = [];
-    const third = slots.take(never).then((release) => (order.push(3), release));
-    const fourth = slots.take(never).then((release) => (order.push(4), release));
+    const wait = async (name: number): Promise<() => void> => {
+      const release = await slots.take(never);
+      order.push(name);
+      return release;
+    };
+    const third = wait(3);
+    const fourth = wait(4);
     first();
     await third;
     expect(order).toEqual([3]);
