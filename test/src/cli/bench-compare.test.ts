@@ -131,7 +131,7 @@ describe('spate bench compare', () => {
     [['--size', '1K'], "argument '1K' is invalid: expected 16384 to 1099511627776 bytes, got 1024"],
     [['--size', '2TiB'], 'is invalid: expected 16384 to 1099511627776 bytes'],
     [['--piece', '48K'], "argument '48K' is invalid: expected a power of two, got 49152"],
-    [['--piece', '32MiB'], 'is invalid: expected 16384 to 16777216 bytes'],
+    [['--piece', '128MiB'], 'is invalid: expected 16384 to 67108864 bytes'],
     [['--runs', '0'], 'is invalid: expected a number from 1 to 100'],
     [['--warmup', '11'], 'is invalid: expected a number from 0 to 10'],
     [['--seeds', '65'], 'is invalid: expected a number from 1 to 64'],
