@@ -38,9 +38,11 @@ export async function readInputs(args: readonly string[], signal: AbortSignal): 
   const refused: Refused[] = [];
   const reader = new Reader(signal);
   for (const arg of args) {
-    for await (const item of reader.argument(arg)) {
-      if (isRefused(item)) refused.push(item);
-      else checked.push(item);
+    for await (const items of reader.argument(arg)) {
+      for (const item of items) {
+        if (isRefused(item)) refused.push(item);
+        else checked.push(item);
+      }
     }
   }
   return { checked, refused };
@@ -53,12 +55,13 @@ export async function readInputs(args: readonly string[], signal: AbortSignal): 
 export async function* streamInput(stdin: Readable, signal: AbortSignal): AsyncGenerator<Item, void, void> {
   const reader = new Reader(signal);
   try {
-    yield* reader.stream(stdin, 'stdin');
+    for await (const items of reader.stream(stdin, 'stdin')) for (const item of items) yield item;
   } catch (error) {
     if (!signal.aborted) throw error instanceof SpateError ? error : fileError('read standard input', error);
   }
 }
 
+/** Gives items in portions: tens of thousands of them need not be awaited one by one. */
 class Reader {
   readonly #signal: AbortSignal;
   #turnedAt = performance.now();
@@ -67,69 +70,67 @@ class Reader {
     this.#signal = signal;
   }
 
-  async *argument(arg: string): AsyncGenerator<Item, void, void> {
+  async *argument(arg: string): AsyncGenerator<Item[], void, void> {
     let count = 0;
     try {
       requirePath(arg);
-      for await (const item of this.#path(arg)) {
-        count++;
-        yield item;
+      for await (const items of this.#path(arg)) {
+        count += items.length;
+        yield items;
       }
       if (count === 0) throw new SpateError('INVALID_TORRENT', `${arg}: expected at least one torrent, found none`);
     } catch (error) {
       this.#signal.throwIfAborted();
-      yield refusedArgument(arg, error);
+      yield [refusedArgument(arg, error)];
     }
   }
 
   /** The lines of a list that may never end. */
-  async *stream(stream: Readable, name: string, listFolder?: string): AsyncGenerator<Item, void, void> {
+  async *stream(stream: Readable, name: string, listFolder?: string): AsyncGenerator<Item[], void, void> {
     addAbortSignal(this.#signal, stream);
     const parser = new ListParser(name);
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      yield* this.#lines(parser.push(chunk), listFolder);
+      yield await this.#checked(parser.push(chunk), listFolder);
       if (parser.isOver) return;
     }
-    yield* this.#lines(parser.end(), listFolder);
+    yield await this.#checked(parser.end(), listFolder);
   }
 
-  async *#path(path: string): AsyncGenerator<Item, void, void> {
+  async *#path(path: string): AsyncGenerator<Item[], void, void> {
     // Synchronous, as a shell may have made ten thousand arguments of a glob.
     const facts = statSync(path, { throwIfNoEntry: !isGlob(path) });
     if (facts === undefined) {
       for (const file of await filesMatching(path, this.#signal)) yield* this.#file(file, statSync(file));
     } else if (facts.isDirectory()) {
-      for (const file of await torrentsIn(path)) yield await this.#torrent(file);
+      yield await this.#checked((await torrentsIn(path)).map(entryOf));
     } else yield* this.#file(path, facts);
   }
 
-  async *#file(path: string, facts: Stats): AsyncGenerator<Item, void, void> {
+  async *#file(path: string, facts: Stats): AsyncGenerator<Item[], void, void> {
     if (/\.torrent$/i.test(path) || (facts.isFile() && (await startsAsTorrent(path)))) {
-      yield await this.#torrent(path);
+      yield await this.#checked([entryOf(path)]);
     } else if (facts.isFile() && facts.size > MAX_LIST_BYTES) {
       const found = `found ${facts.size}`;
       throw new SpateError('INVALID_TORRENT', `${path}: expected a list of at most ${MAX_LIST_BYTES} bytes, ${found}`);
     } else yield* this.stream(createReadStream(path), path, folderOf(path));
   }
 
-  async *#lines(found: readonly (Entry | Refused)[], listFolder: string | undefined): AsyncGenerator<Item, void, void> {
+  async #checked(found: readonly (Entry | Refused)[], listFolder?: string): Promise<Item[]> {
+    const items: Item[] = [];
     for (const each of found) {
-      await this.#turn();
-      yield 'error' in each ? each : check(each, listFolder);
+      items.push('error' in each ? each : check(each, listFolder));
+      if (performance.now() - this.#turnedAt < SLICE_MS) continue;
+      await nextTurn();
+      this.#signal.throwIfAborted();
+      this.#turnedAt = performance.now();
     }
+    return items;
   }
+}
 
-  async #torrent(path: string): Promise<Item> {
-    await this.#turn();
-    return check({ place: { file: path }, source: path });
-  }
-
-  async #turn(): Promise<void> {
-    if (performance.now() - this.#turnedAt < SLICE_MS) return;
-    await nextTurn();
-    this.#signal.throwIfAborted();
-    this.#turnedAt = performance.now();
-  }
+/** Of a `.torrent` that is named by no list. */
+function entryOf(path: string): Entry {
+  return { place: { file: path }, source: path };
 }
 
 /** The folder of a list, unless that is the working directory anyway. */

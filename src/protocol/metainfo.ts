@@ -2,7 +2,7 @@
  * Metainfo: the bytes of a `.torrent` -> a checked record (BEP 3, 12, 27, 47). Not here: where its files go on disk, web
  * seeds (BEP 19), DHT nodes (BEP 5) and the v2 half of a hybrid torrent (BEP 52), which are ignored.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { messageOf, SpateError } from '../errors.js';
 import {
   asBytes,
@@ -114,7 +114,7 @@ export function parseMetainfo(bytes: Uint8Array): Metainfo {
   const createdBy = asText(root.get('created by'));
   const creationDate = asInteger(root.get('creation date')) ?? -1;
   return {
-    infohash: new Uint8Array(createHash('sha1').update(rawInfo).digest()),
+    infohash: new Uint8Array(hash('sha1', rawInfo, 'buffer')),
     info: rawInfo,
     name: name.safe,
     length,
