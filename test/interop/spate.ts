@@ -4,7 +4,7 @@ import type { Comparison } from '../../src/bench/comparison.js';
 import type { Client, Lab } from './lab.js';
 import { type Task, torrentFile } from './task.js';
 
-const CLI = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
 /** Loopback only; the details go to the log that a failure shows. */
 const ARGUMENTS = ['--bind', '127.0.0.1', '--json', '-v'];
 /** What a command ends with that a TERM has stopped. */
