@@ -205,6 +205,8 @@ export class Download implements TurnTaker {
         queue: this.#content.queue,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
+        budgetAheadMs: options.budgetAheadMs,
+        rate: (at) => this.#down.bytesPerSecond(at),
         evidenceBytes: options.evidenceBytes,
         giverOf: (group, peer) => this.#peers.hostOf(group, peer),
         random,
