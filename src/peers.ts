@@ -91,8 +91,15 @@ export class Peers {
   }
 
   add(addresses: Iterable<PeerAddress>, now: number): void {
-    const reachable = [...addresses].filter(({ host }) => this.#settings.families.includes(familyOf(host)));
+    const reachable = [...addresses].filter((address) => this.#isReachable(address));
     if (this.#list.add(reachable, now) > 0) this.#events.onCanDial();
+  }
+
+  /** Many trackers name us among the others. */
+  #isReachable({ host, port }: PeerAddress): boolean {
+    const { families, external, port: ours } = this.#settings;
+    const family = familyOf(host);
+    return families.includes(family) && !(port === ours && host === external.of(family));
   }
 
   /**

@@ -88,6 +88,14 @@ describe('with more addresses than room', () => {
     expect(world.dial(1)).toEqual(ranked(2, 3, 4, 5, 6, 7, 8).slice(0, 1));
   });
 
+  it('ours is not among them, as far as we know it', () => {
+    const world = new World();
+    world.peers.add([US, at(1)], world.now);
+    expect([world.peers.known, world.dial()]).toEqual([1, [1]]);
+    world.peers.add([{ ...US, port: US.port + 1 }], world.now);
+    expect(world.peers.known).toBe(2);
+  });
+
   it('with room for all, they are dialled as they were heard of', () => {
     const world = new World({ peersPerTorrent: 8 });
     world.peers.add([5, 1, 3].map(at), world.now);

@@ -164,6 +164,22 @@ describe('an HTTP announce', () => {
     expect(await trackers.announce(scripted.origin, REQUEST, never)).toMatchObject({ peers: PEERS });
     expect(scripted.connections()).toBe(2);
   });
+
+  it('keeps no connection of a tracker that closes each after its answer without a word', async () => {
+    const scripted = await tcp((socket) => {
+      socket.once('data', () => {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${GOOD.length}\r\n\r\n`);
+        socket.write(GOOD);
+        // As late as can be: with the next request.
+        socket.once('data', () => socket.destroy());
+        socket.once('end', () => socket.end());
+      });
+    });
+    const trackers = client({ trackerConnectionsPerHost: 2 });
+    const all = Array.from({ length: 40 }, () => trackers.announce(scripted.origin, REQUEST, never));
+    expect(await Promise.all(all)).toHaveLength(40);
+    expect(scripted.connections()).toBe(40);
+  });
 });
 
 describe('an HTTP announce that goes wrong', () => {
