@@ -32,6 +32,8 @@ export interface DownloadSettings {
   readonly select?: FileSelection;
   /** `full` takes the room on disk before the first byte is fetched; `sparse`, the default, as bytes come. */
   readonly alloc?: 'sparse' | 'full';
+  /** Most bytes per second received, within the session's limit; 0 or absent for none of its own. */
+  readonly maxDown?: number;
   readonly onEvent?: (event: DownloadEvent) => void;
 }
 

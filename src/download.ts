@@ -22,14 +22,16 @@ import type { FromGroup, TorrentStats } from './messages.js';
 import { outOfPatience } from './patience.js';
 import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
+import { rateOf } from './rate-split.js';
 import type { Bitfield } from './torrent/bitfield.js';
 import { Geometry, type PieceIndex } from './torrent/geometry.js';
 import { RateMeter } from './torrent/rate-meter.js';
 import { SharedMemory } from './torrent/shared-memory.js';
 import { TorrentGroups } from './torrent-groups.js';
 import { Transfer } from './transfer.js';
+import type { TurnTaker } from './turns.js';
 
-export class Download {
+export class Download implements TurnTaker {
   readonly metainfo: Metainfo;
   readonly key: number;
   readonly #host: DownloadHost<Download>;
@@ -73,16 +75,17 @@ export class Download {
         families: host.families,
         port: host.port,
         external: host.external,
-        excess: () => host.excess,
+        census: host.census,
         send: (group, message) => host.send(group, message),
       },
       {
-        onCanDial: () => host.onCanDial(),
+        onCanDial: () => host.turns.onCanDial(this),
         onPeer: (what, address, peerId) => this.#emit({ type: 'peer', what, address, ...(peerId && { peerId }) }),
         onWarning: (message) => this.#emit({ type: 'warning', message }),
       },
     );
-    this.#groups = new TorrentGroups(key, host.options, (group, message) => host.send(group, message));
+    const maxDown = rateOf('maxDown', settings.maxDown);
+    this.#groups = new TorrentGroups(key, host.options, (group, message) => host.send(group, message), maxDown);
     this.#content = new Content({
       metainfo,
       geometry: this.#geometry,
@@ -115,12 +118,16 @@ export class Download {
     return resolve(this.#settings.out, this.metainfo.name);
   }
 
-  get dialling(): number {
-    return this.#peers.dialling;
+  get isFetching(): boolean {
+    return this.#state === 'downloading';
   }
 
   get connected(): number {
     return this.#peers.connected;
+  }
+
+  get connections(): number {
+    return this.#peers.connected + this.#peers.dialling;
   }
 
   stats(): DownloadStats {
@@ -168,6 +175,7 @@ export class Download {
     }
     await this.#content.prepare();
     if (this.#stopping !== undefined) return;
+    this.#host.turns.join(this);
     if (this.#content.left === 0 && seed !== true) return this.#complete();
     if (this.#content.left > 0 && alloc === 'full') {
       this.#state = 'allocating';
@@ -197,13 +205,15 @@ export class Download {
         queue: this.#content.queue,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
+        budgetAheadMs: options.budgetAheadMs,
+        rate: (at) => this.#down.bytesPerSecond(at),
         evidenceBytes: options.evidenceBytes,
         giverOf: (group, peer) => this.#peers.hostOf(group, peer),
         random,
         send: (group, message) => this.#host.send(group, message),
       },
       {
-        onCanLease: () => this.#host.onCanLease(this),
+        onCanLease: () => this.#host.turns.onCanLease(this),
         onWritten: (piece) => this.#onWritten(piece),
         onGuilty: (host) => this.#peers.ban(host),
         onComplete: () => this.#complete(),
@@ -213,7 +223,7 @@ export class Download {
     const transfer = this.#transfer;
     await this.#content.restore(have, (piece, partial) => transfer.adopt(piece, partial));
     if (this.#stopping !== undefined) return;
-    for (const group of this.#host.placeTorrent(this.#geometry)) this.addGroup(group);
+    for (const group of this.#host.placeTorrent(this, this.#geometry)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
   }
@@ -283,6 +293,10 @@ export class Download {
     this.#transfer?.flush();
   }
 
+  get hasAddresses(): boolean {
+    return this.#peers.waiting > 0;
+  }
+
   /** Dials addresses that are due, at most `allowance`. @returns how many */
   dial(allowance: number, now: number): number {
     return this.#stopping === undefined ? this.#peers.dial(this.#groups.all, allowance, now) : 0;
@@ -326,6 +340,8 @@ export class Download {
         return this.#peers.onSeenAs(group, message.peer, message.host);
       case 'survey':
         return this.#peers.onSurvey(group, message);
+      case 'torrentLoad':
+        return this.#groups.onLoad(group, message.down);
       case 'readFailed':
         return this.fail(new SpateError('LOCAL_IO', message.message));
       case 'removed':
@@ -355,12 +371,12 @@ export class Download {
 
   onTick(now: number): void {
     this.#groups.onTick(now);
-    this.#peers.makeRoom(false, now);
+    this.#peers.onTick(now);
     const roster = this.metainfo.private ? undefined : this.#peers.rosterNews(now);
     if (roster !== undefined) this.#groups.onRoster(roster);
     if (this.#state !== 'checking') this.#content.onTick(now);
     if (this.#state !== 'downloading') return;
-    if (this.#peers.connected + this.#peers.dialling === 0) this.#announcer?.wantMore();
+    if (this.connections === 0) this.#announcer?.wantMore();
     this.#checkPatience(now);
   }
 
@@ -406,6 +422,7 @@ export class Download {
   /** The one way out, for every reason. `done` settles as soon as the payload is safe; trackers are told meanwhile. */
   async #end(state: 'complete' | 'failed' | 'stopped', error?: SpateError): Promise<void> {
     this.#state = state;
+    this.#host.turns.leave(this);
     this.#transfer?.stop();
     this.#abort.abort();
     let failure = error;
@@ -413,6 +430,7 @@ export class Download {
     try {
       await this.#running;
       await this.#groups.leave();
+      this.#peers.leave();
       // The groups' last statistics are in: the trackers hear the true figures, while the disk finishes.
       if (state === 'complete') this.#announcer?.completed();
       farewell = this.#announcer?.stop();
@@ -426,6 +444,9 @@ export class Download {
     }
     this.#transfer?.dropPartials();
     this.#content.release();
+    // Whoever still waits for a tracker holds no more than the numbers.
+    this.#transfer = undefined;
+    this.#memory = undefined;
     const unfinished = state === 'stopped' ? new SpateError('CLOSED', 'the download was stopped') : undefined;
     const outcome = failure ?? unfinished;
     if (outcome === undefined) this.#done.resolve();

@@ -44,12 +44,16 @@ export class GroupPool {
   /** By group; those that have not been started have none. */
   readonly #ports: (MessagePort | undefined)[] = [];
   readonly #tasks = new Set<Promise<void>>();
+  /** The groups of each torrent, and how many torrents each group has. */
+  readonly #places = new Map<number, readonly number[]>();
+  readonly #loads: number[];
   /** Times of recent deaths, ms. */
   #deaths: number[] = [];
   #closing = false;
 
   constructor(settings: GroupPoolOptions, events: GroupPoolEvents) {
     this.size = settings.size;
+    this.#loads = Array.from({ length: settings.size }, () => 0);
     this.#settings = settings;
     this.#events = events;
     this.#piscina = new Piscina({
@@ -72,6 +76,21 @@ export class GroupPool {
   send(group: number, message: ToGroup): void {
     if (!this.isRunning(group)) this.#spawn(group);
     post(this.#ports[group]!, message);
+  }
+
+  /** Groups for a torrent, at most `count`, the least loaded first; of equals the first, which is the door and runs anyway. */
+  place(torrent: number, count: number): readonly number[] {
+    const byLoad = [...this.#loads.keys()].sort((a, b) => this.#loads[a]! - this.#loads[b]!);
+    const groups = byLoad.slice(0, count);
+    for (const group of groups) this.#loads[group]!++;
+    this.#places.set(torrent, groups);
+    return groups;
+  }
+
+  /** The torrent has ended. */
+  displace(torrent: number): void {
+    for (const group of this.#places.get(torrent) ?? []) this.#loads[group]!--;
+    this.#places.delete(torrent);
   }
 
   /** Stops every group and waits until their threads are gone. */

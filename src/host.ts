@@ -6,12 +6,16 @@ import type { Family } from './protocol/address.js';
 import type { EncryptionMode } from './protocol/mse.js';
 import type { OpenFiles } from './storage/open-files.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
+import type { Census } from './torrent/census.js';
 import type { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
+import type { Turns, TurnTaker } from './turns.js';
 
-/** What the torrents of a session share. */
-/** @typeParam D the download itself, which the session is told of */
-export interface DownloadHost<D> {
+/**
+ * What the torrents of a session share.
+ * @typeParam D the download itself, which the session is told of
+ */
+export interface DownloadHost<D extends TurnTaker> {
   readonly options: Options;
   readonly encryption: EncryptionMode;
   /** Address families that can be listened on and dialled from. */
@@ -26,19 +30,17 @@ export interface DownloadHost<D> {
   readonly port: number;
   /** Where the world sees us, as far as peers tell. */
   readonly external: ExternalAddress;
-  /** Connections, established or dialled, beyond those the session may have; below 0 there is room. */
-  readonly excess: number;
+  /** Connections of all torrents. */
+  readonly census: Census;
+  /** Who is in a swarm takes part in them. */
+  readonly turns: Turns<D>;
   readonly random: () => number;
   now(): number;
   createPeerId(): Uint8Array;
   createAnnouncer(settings: ConstructorParameters<typeof Announcer>[0]): Announcer;
   send(group: number, message: ToGroup): void;
   /** Groups to serve a torrent with, the least loaded first. */
-  placeTorrent(geometry: GeometryShape): number[];
-  /** Leases may be possible now. */
-  onCanLease(download: D): void;
-  /** Addresses wait to be dialled. */
-  onCanDial(): void;
+  placeTorrent(download: D, geometry: GeometryShape): readonly number[];
   /** The download has ended; nothing more will be sent for it. */
   onEnded(download: D): void;
 }

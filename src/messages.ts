@@ -126,6 +126,8 @@ export type ToGroup =
   | { readonly type: 'refuse'; readonly infohash: Uint8Array }
   /** The group's share of the session's rate limits, bytes per second, 0 for none. */
   | { readonly type: 'limits'; readonly down: number; readonly up: number }
+  /** The group's share of what one torrent may receive, bytes per second, 0 for no limit. */
+  | { readonly type: 'torrentLimit'; readonly torrent: number; readonly down: number }
   /** Answered by `measured`, in a group that measures itself. */
   | { readonly type: 'measure' }
   | { readonly type: 'stop' };
@@ -263,6 +265,8 @@ export type FromGroup =
   | { readonly type: 'readFailed'; readonly torrent: number; readonly message: string }
   /** Once a second, when there are limits. */
   | { readonly type: 'load'; readonly down: GroupLoad; readonly up: GroupLoad }
+  /** The same of a torrent that has a limit of its own. */
+  | { readonly type: 'torrentLoad'; readonly torrent: number; readonly down: GroupLoad }
   | { readonly type: 'measured'; readonly figures: GroupFigures }
   | { readonly type: 'stats'; readonly torrents: readonly TorrentStats[] };
 

@@ -23,6 +23,13 @@ const TUNABLES = {
     unit: 'bytes',
     why: 'cap of buffered payload, all torrents together',
   },
+  budgetAheadMs: {
+    default: 1_000,
+    min: 1,
+    max: 60_000,
+    unit: 'ms',
+    why: 'of its rate a torrent may have in buffers while more than half of the memory is in use; a peer owes 300 ms then',
+  },
   leaseAheadMs: {
     default: 20,
     min: 1,

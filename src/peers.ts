@@ -7,6 +7,7 @@ import type { Options } from './options.js';
 import { canonicalIp, type Family, familyOf, type PeerAddress } from './protocol/address.js';
 import type { PexPeer } from './protocol/extension.js';
 import type { EncryptionMode } from './protocol/mse.js';
+import type { Census } from './torrent/census.js';
 import type { ExternalAddress } from './torrent/external-address.js';
 import { type PeerConnection, PeerList } from './torrent/peer-list.js';
 import { PeerRanking } from './torrent/peer-ranking.js';
@@ -29,8 +30,8 @@ export interface PeersSettings {
   /** Where the world sees us, as far as the session's peers tell. */
   readonly external: ExternalAddress;
   readonly options: Options;
-  /** Connections, established or dialled, that the session has beyond what it may have. */
-  readonly excess: () => number;
+  /** The session's connections. */
+  readonly census: Census;
   readonly send: (group: number, message: ToGroup) => void;
 }
 
@@ -49,6 +50,8 @@ export class Peers {
   readonly #ranking: PeerRanking;
   readonly #turnover: Turnover<PeerConnection>;
   readonly #roster: Roster;
+  /** As the session's census has it. */
+  #counted = { connected: 0, dialling: 0 };
 
   constructor(settings: PeersSettings, events: PeersEvents) {
     this.#settings = settings;
@@ -77,14 +80,26 @@ export class Peers {
     return this.#list.everConnected;
   }
 
+  /** Addresses that could be dialled, now or later. */
+  get waiting(): number {
+    return this.#list.waiting;
+  }
+
   /** Whether nobody is connected, dialled or waiting to be. */
   get isExhausted(): boolean {
     return this.#list.isExhausted;
   }
 
   add(addresses: Iterable<PeerAddress>, now: number): void {
-    const reachable = [...addresses].filter(({ host }) => this.#settings.families.includes(familyOf(host)));
+    const reachable = [...addresses].filter((address) => this.#isReachable(address));
     if (this.#list.add(reachable, now) > 0) this.#events.onCanDial();
+  }
+
+  /** Many trackers name us among the others. */
+  #isReachable({ host, port }: PeerAddress): boolean {
+    const { families, external, port: ours } = this.#settings;
+    const family = familyOf(host);
+    return families.includes(family) && !(port === ours && host === external.of(family));
   }
 
   /**
@@ -93,7 +108,6 @@ export class Peers {
    */
   dial(groups: readonly number[], allowance: number, now: number): number {
     const { torrent, send } = this.#settings;
-    this.#list.freeSilentTwins(now);
     const room = Math.min(allowance, this.#roomToDial);
     // With more addresses than room their canonical priority decides (BEP 40).
     const rank = this.#list.waiting > room ? this.#rank : undefined;
@@ -105,7 +119,14 @@ export class Peers {
       send(group, { type: 'connect', torrent, ...address, encrypted: this.#list.isEncrypted(address) });
       dialled++;
     }
+    this.#count();
     return dialled;
+  }
+
+  #count(): void {
+    const { connected, dialling } = this.#list;
+    this.#settings.census.onChange(connected - this.#counted.connected, dialling - this.#counted.dialling);
+    this.#counted = { connected, dialling };
   }
 
   /** Who comes in does not keep us from dialling: a crowd at the door could starve a download. */
@@ -119,6 +140,11 @@ export class Peers {
   /** Whether addresses are due that only wait for room in the session. */
   isWaiting(now: number): boolean {
     return this.#roomToDial > 0 && this.#list.hasDue(now);
+  }
+
+  onTick(now: number): void {
+    if (this.#list.freeSilentTwins(now)) this.#events.onCanDial();
+    this.makeRoom(false, now);
   }
 
   /** The torrent is full, or the session is: somebody useless makes room for addresses that wait. @returns whether one does */
@@ -140,9 +166,9 @@ export class Peers {
 
   /** Whether an incoming peer, already counted, can stay: where there are too many, somebody else has to go for it. */
   #admits(newcomer: PeerConnection, now: number): boolean {
-    const { options, excess } = this.#settings;
+    const { options, census } = this.#settings;
     const crowd = this.#list.incoming - this.#turnover.leaving(true) - options.peersPerTorrent;
-    const surplus = excess() - this.#turnover.leaving(true) - this.#turnover.leaving(false);
+    const surplus = census.excess - this.#turnover.leaving(true) - this.#turnover.leaving(false);
     if (Math.max(crowd, surplus) <= 0) return true;
     if (Math.max(crowd, surplus) > 1) return false;
     const isOfUse = (other: PeerConnection): boolean => other !== newcomer && (crowd <= 0 || other.incoming);
@@ -153,6 +179,7 @@ export class Peers {
     const address = { host: canonicalIp(host) ?? host, port };
     if (this.#list.isBanned(address)) return this.#drop(group, peer, 'banned');
     const double = this.#list.onConnected({ group, peer, address, peerId, incoming }, now);
+    this.#count();
     this.#roster.onConnected(group, peer, address, { incoming, encrypted: encrypted === true });
     if (double !== undefined) this.#drop(double.group, double.peer, 'duplicate');
     if (double?.group === group && double.peer === peer) return;
@@ -188,6 +215,7 @@ export class Peers {
 
   onConnectFailed({ host, port, reason }: ConnectFailed, now: number): void {
     this.#list.onDialFailed({ host, port }, reason, now);
+    this.#count();
     this.#events.onPeer(`not connected: ${reason}`, { host, port });
     this.#events.onCanDial();
   }
@@ -197,6 +225,7 @@ export class Peers {
     // Who had to go for others is not dialled again before them, whatever it once gave.
     const isUseful = reason !== 'useless' && downloaded + uploaded > 0;
     this.#list.onDisconnected(group, peer, reason, isUseful, now);
+    this.#count();
     this.#roster.onDisconnected(group, peer);
     if (connection === undefined) return;
     this.#turnover.onGone(connection);
@@ -224,9 +253,18 @@ export class Peers {
   onGroupDeath(group: number, now: number): void {
     this.#turnover.onGroupDeath(group);
     this.#roster.onGroupDeath(group);
-    for (const { address } of this.#list.onGroupDeath(group, now)) {
+    const banned = this.#list.onGroupDeath(group, now);
+    this.#count();
+    this.#events.onCanDial();
+    for (const { address } of banned) {
       this.#events.onWarning(`peer ${address.host} is banned: two worker threads died while it was connected`);
     }
+  }
+
+  /** The torrent has left: nobody is connected here any more. */
+  leave(): void {
+    this.#settings.census.onChange(-this.#counted.connected, -this.#counted.dialling);
+    this.#counted = { connected: 0, dialling: 0 };
   }
 
   #drop(group: number, peer: number, reason: DisconnectReason): void {

@@ -1,7 +1,7 @@
 /**
  * The public API: a `Session` owns what its torrents share - the peer groups, the byte budget, the tracker clients, the
- * announced port - and hosts any number of `Download`s. It decides whose turn it is for buffers and dials; everything about
- * one torrent is in `download.ts`.
+ * announced port - and hosts any number of `Download`s, to which it gives turns (`turns.ts`). Everything about one torrent is
+ * in `download.ts`.
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
@@ -23,12 +23,14 @@ import { canonicalIp, familyOf } from './protocol/address.js';
 import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { type EncryptionMode, skeyHash } from './protocol/mse.js';
 import { createPeerId } from './protocol/peer-id.js';
-import { RateSplit } from './rate-split.js';
+import { RateSplit, rateOf } from './rate-split.js';
 import type { Disk } from './storage/disk.js';
 import { OpenFiles } from './storage/open-files.js';
 import { ByteBudget } from './torrent/byte-budget.js';
+import { Census } from './torrent/census.js';
 import { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
+import { Turns } from './turns.js';
 import { VERSION } from './version.js';
 
 export type { CheckMode, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
@@ -81,8 +83,6 @@ export interface SessionSettings {
 }
 
 const MAX_WORKERS = 64;
-/** How often the rate limits are split anew over the groups. */
-const SPLIT_EVERY_MS = 2_000;
 /** A torrent is spread over as many groups as can each hold this many of its pieces. */
 const PIECES_PER_GROUP = 3;
 
@@ -102,13 +102,12 @@ export class Session {
   readonly #rates: RateSplit;
   readonly #nat: PortMapping | undefined;
   readonly #timer: NodeJS.Timeout;
+  readonly #census: Census;
+  readonly #turns: Turns<Download>;
   readonly #downloads = new Map<number, Download>();
   readonly #byInfohash = new Map<string, Download>();
-  /** Torrents that may have something to lease, in the order of their turns. */
-  readonly #wanting = new Set<Download>();
-  #leasing = false;
-  #dialling = false;
-  #splitAt = 0;
+  /** Two names that differ in case alone are one where the file system does not tell them apart. */
+  readonly #byPath = new Map<string, Download>();
   #keys = 0;
   #port = 0;
   #listening: { resolve: (port: number) => void; reject: (error: SpateError) => void } | undefined;
@@ -127,6 +126,8 @@ export class Session {
     this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
     this.#openFiles = new OpenFiles(this.#options.openFiles, settings.disk);
+    this.#census = new Census(this.#options.maxPeers);
+    this.#turns = new Turns(this.#options, this.#census, () => performance.now());
     const bound = this.#bind === undefined ? {} : { bind: this.#bind };
     this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, ...bound });
     this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...bound });
@@ -148,11 +149,11 @@ export class Session {
         onFatal: (error) => this.#onFatal(error),
       },
     );
-    const limits = { down: settings.maxDown ?? 0, up: settings.maxUp ?? 0 };
-    this.#rates = new RateSplit(limits, workers, (group, message) => {
-      if (this.#pool.isRunning(group)) this.#send(group, message);
+    const limits = { down: rateOf('maxDown', settings.maxDown), up: rateOf('maxUp', settings.maxUp) };
+    this.#rates = new RateSplit(limits, (group, shares) => {
+      if (this.#pool.isRunning(group)) this.#send(group, { type: 'limits', ...shares });
     });
-    this.#rates.split();
+    for (let group = 0; group < workers; group++) this.#rates.add(group);
     this.#timer = setInterval(() => this.#onTick(), this.#options.haveBatchMs);
   }
 
@@ -192,7 +193,7 @@ export class Session {
       throw new SpateError('DUPLICATE_TORRENT', `${metainfo.name} (${infohash}) is in this session already`);
     }
     const path = resolve(settings.out, metainfo.name).toLowerCase();
-    const other = [...this.#downloads.values()].find((download) => download.path.toLowerCase() === path);
+    const other = this.#byPath.get(path);
     if (other !== undefined) {
       throw new SpateError(
         'USAGE',
@@ -201,6 +202,7 @@ export class Session {
     }
     const download = new Download(++this.#keys, metainfo, settings, this.#host);
     this.#downloads.set(download.key, download);
+    this.#byPath.set(path, download);
     this.#byInfohash.set(infohash, download);
     // An encrypted peer at the door names no more than this hash.
     this.#byInfohash.set(hex(skeyHash(metainfo.infohash)), download);
@@ -248,9 +250,8 @@ export class Session {
       openFiles: this.#openFiles,
       verifyThreads: workers,
       external: new ExternalAddress(this.#bind),
-      get excess() {
-        return session.#excess();
-      },
+      census: this.#census,
+      turns: this.#turns,
       stateFolder: this.#settings.stateFolder,
       random: this.#settings.random ?? Math.random,
       get port() {
@@ -261,9 +262,7 @@ export class Session {
       createAnnouncer: (settings) =>
         new Announcer(settings, { http: this.#http, udp: this.#udp, clock: systemClock, random: this.#secret }),
       send: (group, message) => this.#send(group, message),
-      placeTorrent: (geometry) => this.#place(geometry),
-      onCanLease: (download) => this.#onCanLease(download),
-      onCanDial: () => this.#scheduleDial(),
+      placeTorrent: (download, geometry) => this.#place(download, geometry),
       onEnded: (download) => this.#onEnded(download),
     };
   }
@@ -317,7 +316,6 @@ export class Session {
   #onDeath(group: number, _reason: string): void {
     if (group === DOOR && this.#port !== 0) this.#send(group, { type: 'listen', port: this.#port });
     for (const download of this.#downloads.values()) download.onGroupDeath(group);
-    this.#scheduleDial();
   }
 
   #onFatal(error: SpateError): void {
@@ -328,98 +326,23 @@ export class Session {
 
   #onTick(): void {
     const now = performance.now();
-    if (now >= this.#splitAt) {
-      this.#splitAt = now + SPLIT_EVERY_MS;
-      this.#rates.split();
-    }
-    for (const download of this.#downloads.values()) download.onTick(now);
-    // What a group's peers can give changes without a message.
-    if (this.#wanting.size > 0) this.#lease();
-    this.#dial();
-    this.#makeRoom(now);
+    this.#rates.onTick(now);
+    this.#turns.onTick(now);
   }
 
-  /** Where the session is full and addresses wait, one useless peer goes. */
-  #makeRoom(now: number): void {
-    if (this.#excess() < 0) return;
-    const downloads = [...this.#downloads.values()];
-    if (downloads.some((download) => download.isWaiting(now))) downloads.some((download) => download.makeRoom(now));
-  }
-
-  #onCanLease(download: Download): void {
-    this.#wanting.add(download);
-    if (this.#leasing) return;
-    // After the present message, so that several events cost one round.
-    this.#leasing = true;
-    queueMicrotask(() => {
-      this.#leasing = false;
-      this.#lease();
-    });
-  }
-
-  /** Turns by torrent: one run of pieces for each that wants any, until nobody does or the budget is spent. */
-  #lease(): void {
-    const now = performance.now();
-    const served = new Set<Download>();
-    for (let granted = true; granted; ) {
-      granted = false;
-      for (const download of this.#wanting) {
-        if (!download.grant(now)) continue;
-        granted = true;
-        served.add(download);
-      }
-    }
-    for (const download of served) {
-      download.flushGrants();
-      // To the end of the queue: when the budget is tight, others come first next time.
-      this.#wanting.delete(download);
-      this.#wanting.add(download);
-    }
-    for (const download of this.#wanting) if (!download.wantsMore) this.#wanting.delete(download);
-  }
-
-  #scheduleDial(): void {
-    if (this.#dialling) return;
-    this.#dialling = true;
-    queueMicrotask(() => {
-      this.#dialling = false;
-      this.#dial();
-    });
-  }
-
-  #excess(): number {
-    let count = 0;
-    for (const download of this.#downloads.values()) count += download.connected + download.dialling;
-    return count - this.#options.maxPeers;
-  }
-
-  #dial(): void {
-    let open = 0;
-    for (const download of this.#downloads.values()) open += download.dialling;
-    let allowance = Math.min(this.#options.halfOpen - open, -this.#excess());
-    const now = performance.now();
-    for (const download of this.#downloads.values()) {
-      if (allowance <= 0) return;
-      allowance -= download.dial(allowance, now);
-    }
-  }
-
-  /** As many as its share of the budget can feed, and as its length is worth. */
-  #place({ length, pieceLength }: GeometryShape): number[] {
-    const share = this.#budget.capBytes / Math.max(1, this.#downloads.size);
-    const fed = Math.floor(share / (PIECES_PER_GROUP * pieceLength));
+  /** As many as half of the budget, which a fast torrent may have beside many slow ones, can feed, and as its length is worth. */
+  #place(download: Download, { length, pieceLength }: GeometryShape): readonly number[] {
+    const fed = Math.floor(this.#budget.capBytes / 2 / (PIECES_PER_GROUP * pieceLength));
     const worth = Math.ceil(length / this.#options.groupBytes);
-    const count = Math.max(1, Math.min(this.#pool.size, fed, worth));
-    // The first one's is the door, which runs anyway.
-    const first = (this.#keys - 1) % this.#pool.size;
-    return Array.from({ length: count }, (_, i) => (first + i) % this.#pool.size);
+    return this.#pool.place(download.key, Math.max(1, Math.min(fed, worth)));
   }
 
   #onEnded(download: Download): void {
     this.#downloads.delete(download.key);
+    this.#pool.displace(download.key);
+    this.#byPath.delete(download.path.toLowerCase());
     this.#byInfohash.delete(hex(download.metainfo.infohash));
     this.#byInfohash.delete(hex(skeyHash(download.metainfo.infohash)));
-    this.#wanting.delete(download);
   }
 }
 

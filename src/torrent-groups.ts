@@ -2,9 +2,10 @@
  * One torrent's presence in the peer groups: which of them know it, what each said of it last, what all of them are to be
  * told. What they fetch is the transfer's business, whom they are connected to the peers'.
  */
-import type { ToGroup, TorrentStats } from './messages.js';
+import type { GroupLoad, ToGroup, TorrentStats } from './messages.js';
 import type { Options } from './options.js';
 import type { PexPeer } from './protocol/extension.js';
+import { RateSplit } from './rate-split.js';
 import type { PieceIndex } from './torrent/geometry.js';
 import { splitSlots } from './torrent/slots.js';
 
@@ -19,6 +20,7 @@ export class TorrentGroups {
   readonly #send: (group: number, message: ToGroup) => void;
   /** Groups that know the torrent, with the statistics each sent last. */
   readonly #stats = new Map<number, TorrentStats | undefined>();
+  #all: readonly number[] | undefined;
   /** Groups that have not given their last buffer back. */
   readonly #leaving = new Set<number>();
   #onLeft: (() => void) | undefined;
@@ -29,18 +31,24 @@ export class TorrentGroups {
   readonly #slots = new Map<number, number>();
   #splits = 0;
   #splitAt = 0;
+  readonly #rate: RateSplit;
   /** Peers that all groups may tell of. */
   #roster: readonly PexPeer[] = [];
 
-  constructor(torrent: number, options: GroupsOptions, send: (group: number, message: ToGroup) => void) {
+  /** @param maxDown bytes per second that all groups together may receive, 0 for no limit */
+  constructor(torrent: number, options: GroupsOptions, send: (group: number, message: ToGroup) => void, maxDown = 0) {
     this.#torrent = torrent;
     this.#options = options;
     this.#send = send;
+    this.#rate = new RateSplit({ down: maxDown, up: 0 }, (group, { down }) =>
+      send(group, { type: 'torrentLimit', torrent, down }),
+    );
   }
 
   /** The groups that know the torrent. */
   get all(): readonly number[] {
-    return [...this.#stats.keys()];
+    this.#all ??= [...this.#stats.keys()];
+    return this.#all;
   }
 
   has(group: number): boolean {
@@ -58,10 +66,17 @@ export class TorrentGroups {
   add(group: number, torrent: AddTorrent, metainfo: Metainfo): void {
     if (this.#stats.has(group)) return;
     this.#stats.set(group, undefined);
+    this.#all = undefined;
     this.#send(group, { type: 'addTorrent', torrent: this.#torrent, ...torrent });
     this.#send(group, { type: 'metainfo', torrent: this.#torrent, ...metainfo });
     if (this.#roster.length > 0) this.#send(group, { type: 'roster', torrent: this.#torrent, peers: this.#roster });
+    this.#rate.add(group);
     this.#splitSlots();
+  }
+
+  /** How a group uses its share of the torrent's rate limit. */
+  onLoad(group: number, down: GroupLoad): void {
+    this.#rate.onLoad(group, down);
   }
 
   /** A group that has its first interested peer need not wait for the next split. */
@@ -89,6 +104,7 @@ export class TorrentGroups {
       this.#splits++;
       this.#splitSlots();
     }
+    this.#rate.onTick(now);
     if (this.#news.length === 0 || now < this.#newsAt) return;
     this.#newsAt = now + this.#options.haveBatchMs;
     const pieces = this.#news;
@@ -112,7 +128,9 @@ export class TorrentGroups {
   onRemoved(group: number): void {
     this.#leaving.delete(group);
     this.#stats.delete(group);
+    this.#all = undefined;
     this.#slots.delete(group);
+    if (this.#onLeft === undefined) this.#rate.remove(group);
     if (this.#leaving.size === 0) this.#onLeft?.();
   }
 

@@ -20,6 +20,9 @@ type Returned = Extract<FromGroup, { type: 'returned' }>;
 type Shared = Extract<FromGroup, { type: 'shared' }>;
 type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
 
+/** Of buffers, a torrent has so much even when its rate is not known yet: little pieces come in numbers. */
+const LEAST_BYTES = 256 * 1024;
+
 /** An unfinished piece. */
 export interface Partial {
   readonly buffer: ArrayBuffer;
@@ -39,6 +42,10 @@ export interface TransferSettings {
   /** Times one piece may fail its hash. */
   readonly corruptPieceLimit: number;
   readonly endgameAfterMs: number;
+  /** Of its rate the torrent may have in buffers while memory is scarce. */
+  readonly budgetAheadMs: number;
+  /** Received now, bytes per second. */
+  readonly rate: (now: number) => number;
   /** Cap of what is kept of pieces that failed their hash. */
   readonly evidenceBytes: number;
   /** Whose connection it is or was. */
@@ -124,14 +131,26 @@ export class Transfer {
     if (this.#stopped) return false;
     const open = Math.min(this.#ledger.open(group), this.#picker.runLength);
     if (open === 0) return false;
-    const { geometry, budget } = this.#settings;
+    const { geometry, budget, memory } = this.#settings;
+    memory.isScarce = budget.isScarce;
     // A partial piece has its buffer already: it goes out even when the budget is spent.
-    const fresh = budget.room(geometry.pieceLength);
+    const fresh = Math.min(budget.room(geometry.pieceLength), this.#allowance(now));
     const pieces = this.#picker.pick(group, this.#sections[group]!, open, now, fresh);
     for (const piece of pieces) this.#outbox[group]!.push(this.#grantOf(group, piece));
-    this.#settings.memory.isSpent = pieces.length === 0 && fresh === 0 && !this.#picker.isExhausted;
+    memory.isSpent = pieces.length === 0 && fresh === 0 && !this.#picker.isExhausted;
     if (pieces.length === 0 && this.#isEndgame(now)) this.#askForCopy(group);
     return pieces.length > 0;
+  }
+
+  /**
+   * New pieces that may be leased. While memory is scarce a torrent has a few blocks' worth, one piece at least, and beyond that
+   * what its rate is worth: of many slow ones none keeps the buffers that a fast one would use a hundred times meanwhile.
+   */
+  #allowance(now: number): number {
+    const { budget, geometry, budgetAheadMs, rate } = this.#settings;
+    if (!budget.isScarce) return Number.POSITIVE_INFINITY;
+    const worth = Math.max(LEAST_BYTES, (rate(now) * budgetAheadMs) / 1000);
+    return Math.max(0, Math.max(1, Math.floor(worth / geometry.pieceLength)) - this.#ledger.size);
   }
 
   /** Nothing is left to lease, and that for a while: at full speed the last pieces come before copies of them would. */

@@ -69,12 +69,12 @@ const GROUND = /^src\/(errors|messages|options)\.ts$/;
 const WORDS = /^src\/(units|text|statistics)\.ts$/;
 const CORE = [/^src\/torrent\//, /^src\/protocol\//, GROUND];
 const BELOW_DOWNLOAD = [
-  /^src\/(transfer|peers|patience|torrent-groups|deferred|checkpoint|spill)\.ts$/,
+  /^src\/(transfer|turns|peers|patience|rate-split|torrent-groups|deferred|checkpoint|spill)\.ts$/,
   /^src\/(storage|discovery)\//,
   ...CORE,
 ];
 const BELOW_CLI = [
-  /^src\/(session|download|host|group-pool|rate-split|api|descriptors|version|thread-meter)\.ts$/,
+  /^src\/(session|download|host|group-pool|api|descriptors|version|thread-meter)\.ts$/,
   WORDS,
   ...BELOW_DOWNLOAD,
 ];
@@ -93,7 +93,8 @@ const FLOORS: readonly { readonly files: RegExp; readonly may: readonly RegExp[]
   { files: /^src\/transfer\.ts$/, may: [/^src\/storage\//, ...CORE] },
   { files: /^src\/spill\.ts$/, may: [/^src\/transfer\.ts$/, /^src\/storage\//, ...CORE] },
   { files: /^src\/checkpoint\.ts$/, may: [/^src\/api\.ts$/, /^src\/storage\//, ...CORE] },
-  { files: /^src\/(peers|rate-split|torrent-groups|patience|deferred)\.ts$/, may: CORE },
+  { files: /^src\/torrent-groups\.ts$/, may: [/^src\/rate-split\.ts$/, ...CORE] },
+  { files: /^src\/(peers|turns|rate-split|patience|deferred)\.ts$/, may: CORE },
   { files: /^src\/descriptors\.ts$/, may: [GROUND] },
   { files: /^src\/host\.ts$/, may: BELOW_DOWNLOAD },
   { files: /^src\/api\.ts$/, may: [/^src\/(discovery|storage)\//, ...CORE] },

@@ -18,6 +18,7 @@ import { Choking } from './choking.js';
 import type { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
 import { LeaseDesk } from './lease-desk.js';
+import { Limit } from './limits.js';
 import { PeerSurvey } from './peer-survey.js';
 import { Uploader } from './upload.js';
 import { WantGauge } from './want-gauge.js';
@@ -46,6 +47,8 @@ export class GroupTorrent implements SessionTorrent {
   readonly infohash: Uint8Array;
   readonly peerId: Uint8Array;
   readonly leases = new LeaseTable();
+  /** The group's share of what the torrent may receive. */
+  readonly down: Limit;
   readonly #context: GroupContext;
   /** Every connection, in handshake or established. */
   readonly #connections = new Set<Connection>();
@@ -65,6 +68,7 @@ export class GroupTorrent implements SessionTorrent {
 
   constructor(context: GroupContext, { torrent, infohash, peerId, port }: Extract<ToGroup, { type: 'addTorrent' }>) {
     this.#context = context;
+    this.down = new Limit(context.down);
     this.key = torrent;
     this.infohash = infohash;
     this.peerId = peerId;
@@ -80,6 +84,13 @@ export class GroupTorrent implements SessionTorrent {
 
   get connections(): ReadonlySet<Connection> {
     return this.#connections;
+  }
+
+  /** Peers that may be asked for something. */
+  get giving(): number {
+    let giving = 0;
+    for (const session of this.#sessions()) if (session.askable !== undefined) giving++;
+    return giving;
   }
 
   get geometry(): Geometry {
@@ -99,7 +110,7 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   get isTight(): boolean {
-    return this.#ready.memory.isSpent;
+    return this.#ready.memory.isScarce;
   }
 
   get #ready(): Content {
@@ -288,11 +299,11 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   takeRequests(blocks: number, now: number): number {
-    return this.#context.down.takeBlocks(blocks, now);
+    return this.down.takeBlocks(blocks, now);
   }
 
   returnRequests(blocks: number, now: number): void {
-    this.#context.down.giveBack(blocks * BLOCK_LENGTH, now);
+    this.down.giveBack(blocks * BLOCK_LENGTH, now);
   }
 
   onContested(winner: number, piece: PieceIndex, block: number): void {
@@ -345,6 +356,15 @@ export class GroupTorrent implements SessionTorrent {
     const isEndgame = this.#ready.gauge.isStarved(now) && !this.#ready.memory.isSpent;
     if (isEndgame) for (const session of this.#sessions()) session.contest(now);
     this.ask(now);
+    this.#reportLoad(now);
+  }
+
+  /** How the torrent's own limit is used. */
+  #reportLoad(now: number): void {
+    if (!this.down.isLimited) return;
+    const { giving } = this;
+    if (!this.down.isLoadDue(giving, now)) return;
+    this.#context.post({ type: 'torrentLoad', torrent: this.key, down: this.down.load(giving, now) });
   }
 
   /** What happened since the last call; `undefined` when nothing did. */
@@ -377,6 +397,7 @@ export class GroupTorrent implements SessionTorrent {
     for (const connection of [...this.#connections]) connection.close(reason);
     this.#content?.desk.giveBackAll();
     this.#content?.uploader.close();
+    this.down.leave();
     this.#finishRemoval();
   }
 

@@ -21,7 +21,6 @@ import { Probe } from './probe.js';
 /** Bytes read from a socket at once; all sockets of the thread share the buffer. */
 const SCRATCH_BYTES = 64 * 1024;
 
-const LOAD_EVERY_MS = 1_000;
 /** A handshake comes with the connection, or a round trip later; who is slower is let be while there is room. */
 const STRANGER_MS = 1_000;
 
@@ -61,10 +60,6 @@ class Group implements GroupContext {
   #server: Server | undefined;
   #peers = 0;
   #drainAt = 0;
-  #loadAt = 0;
-  /** Peers when the load was last told: that give, and that take. */
-  #giving = 0;
-  #taking = 0;
   #stopped = false;
 
   constructor(start: Omit<GroupStart, 'port'> & { readonly port: MessagePort }, onStopped: () => void) {
@@ -134,6 +129,8 @@ class Group implements GroupContext {
         return this.#torrents.get(message.torrent)?.onRoster(message.peers);
       case 'refuse':
         return this.#refuse(hex(message.infohash));
+      case 'torrentLimit':
+        return this.#torrents.get(message.torrent)?.down.set(message.down, now);
       case 'limits':
         this.down.set(message.down, now);
         return this.up.set(message.up, now);
@@ -289,15 +286,10 @@ class Group implements GroupContext {
     if (!(this.down.isLimited || this.up.isLimited)) return;
     let [giving, taking] = [0, 0];
     for (const torrent of this.#torrents.values()) {
-      for (const { session } of torrent.connections) {
-        if (session?.askable !== undefined) giving++;
-        if (session?.uploads.amChoking === false) taking++;
-      }
+      giving += torrent.giving;
+      for (const { session } of torrent.connections) if (session?.uploads.amChoking === false) taking++;
     }
-    // The first peer of either kind needs its share at once.
-    if (now < this.#loadAt && !(giving > 0 && this.#giving === 0) && !(taking > 0 && this.#taking === 0)) return;
-    this.#loadAt = now + LOAD_EVERY_MS;
-    [this.#giving, this.#taking] = [giving, taking];
+    if (!this.down.isLoadDue(giving, now) && !this.up.isLoadDue(taking, now)) return;
     this.post({ type: 'load', down: this.down.load(giving, now), up: this.up.load(taking, now) });
   }
 

@@ -1,13 +1,23 @@
 /** `npm run bench:swarm [name...]`: our client in swarms on loopback. Prints tables; fails when payload was not verified. */
 
+import { beside } from './beside.js';
 import { hostile } from './hostile.js';
 import { Lab } from './lab.js';
 import { leechers } from './leechers.js';
 import { libtorrent } from './libtorrent.js';
+import { many } from './many.js';
 import { rates } from './rates.js';
 import { tail } from './tail.js';
 
-const BENCHES: Readonly<Record<string, (lab: Lab) => Promise<void>>> = { tail, rates, hostile, leechers, libtorrent };
+const BENCHES: Readonly<Record<string, (lab: Lab) => Promise<void>>> = {
+  tail,
+  rates,
+  hostile,
+  leechers,
+  libtorrent,
+  beside,
+  many,
+};
 
 const names = process.argv.slice(2);
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {

@@ -4,7 +4,6 @@
  * before and after decompression. What an answer means is read by `protocol/tracker-http.ts`; when to announce is decided by
  * `announcer.ts`.
  */
-import { setMaxListeners } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
@@ -25,6 +24,7 @@ import {
   scrapeUrl,
 } from '../protocol/tracker-http.js';
 import { systemClock } from './clock.js';
+import { Gates } from './gate.js';
 import { addressesOf, type Lookup, netLookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
 
 export type HttpTrackerOptions = Pick<
@@ -43,6 +43,9 @@ export interface HttpTrackerDeps {
 /** Peers given by name are rare, and the others in the answer wait for them: no longer than this. */
 const NAMES_MS = 2_000;
 
+/** Who closed two kept connections in a row is not asked over a kept one any more. */
+const DEAD_TWICE = 2;
+
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
 interface Response {
@@ -56,6 +59,8 @@ interface Response {
 /** A request, and what to make of the answer. */
 interface Question<T> {
   readonly url: string;
+  /** Whether it can wait for others: nobody waits for the answer. */
+  readonly canWait: boolean;
   /** The URL that asks the same elsewhere: a tracker that redirects its bare address forgets our parameters. */
   at(page: string): string;
   read(body: Buffer, signal: AbortSignal): T | Promise<T>;
@@ -64,6 +69,7 @@ interface Question<T> {
 /** What one request obeys: `begin` starts the total time, once it has a socket. */
 interface Bounds {
   readonly family: Family | undefined;
+  readonly canWait: boolean;
   readonly signal: AbortSignal;
   begin(): void;
 }
@@ -73,15 +79,21 @@ export class HttpTrackers {
   readonly #userAgent: string;
   readonly #lookup: Lookup;
   readonly #bind: string | undefined;
-  /** By scheme and family. */
+  /** By scheme and family, those that keep connections and those that do not. */
   readonly #agents = new Map<string, http.Agent>();
-  readonly #closed = new AbortController();
+  /** By origin and family, how many kept connections turned out dead since one did not. */
+  readonly #dead = new Map<string, number>();
+  readonly #gates: Gates;
+  /** Questions under way, or waiting. */
+  readonly #asking = new Set<AbortController>();
+  /** Why there are no answers any more. */
+  #closed: TrackerError | undefined;
   /** By origin and family, the last connection that failed, until one succeeds. */
   readonly #failed = new Map<string, { readonly at: number; readonly error: unknown }>();
 
   constructor(options: HttpTrackerOptions, { userAgent, lookup = systemLookup, bind }: HttpTrackerDeps) {
-    setMaxListeners(0, this.#closed.signal);
     this.#options = options;
+    this.#gates = new Gates(options.trackerConnectionsPerHost);
     this.#userAgent = userAgent;
     this.#lookup = sharedLookup(lookup);
     this.#bind = bind;
@@ -105,7 +117,9 @@ export class HttpTrackers {
       const named = names.length > 0 ? await this.#resolve(names, bounds) : [];
       return { ...answer, peers: [...answer.peers, ...named], names: [] };
     };
-    return this.#ask({ url: at(tracker), at, read }, signal, family);
+    // A tracker shared by thousands: who begins must not wait behind those who leave.
+    const canWait = request.event === 'completed' || request.event === 'stopped';
+    return this.#ask({ url: at(tracker), canWait, at, read }, signal, family);
   }
 
   /**
@@ -128,29 +142,32 @@ export class HttpTrackers {
     for (const batch of scrapeBatches(infohashes)) {
       const at = (elsewhere: string): string => scrapeUrl(elsewhere, batch);
       const read = (body: Buffer): (ScrapeCounts | undefined)[] => parseHttpScrape(body, batch);
-      found.push(...(await this.#ask({ url: at(page), at, read }, signal)));
+      found.push(...(await this.#ask({ url: at(page), canWait: true, at, read }, signal)));
     }
     return found;
   }
 
   async #ask<T>(question: Question<T>, signal: AbortSignal, wanted?: Family): Promise<T> {
-    const closed = this.#closed.signal;
     signal.throwIfAborted();
-    closed.throwIfAborted();
+    if (this.#closed !== undefined) throw this.#closed;
     const family = usableFamily(wanted, this.#bind);
     const { trackerTotalMs } = this.#options;
     const bounds = new AbortController();
     const onAbort = (): void => bounds.abort(signal.reason);
-    const onClosed = (): void => bounds.abort(closed.reason);
     const onLate = (): void => bounds.abort(new TrackerError(`no complete answer within ${trackerTotalMs} ms`));
     signal.addEventListener('abort', onAbort, { once: true });
-    closed.addEventListener('abort', onClosed, { once: true });
+    this.#asking.add(bounds);
     let timer: NodeJS.Timeout | undefined;
     const begin = (): void => {
       timer ??= setTimeout(onLate, trackerTotalMs);
     };
     try {
-      const response = await this.#follow(question, { family, signal: bounds.signal, begin });
+      const response = await this.#follow(question, {
+        family,
+        canWait: question.canWait,
+        signal: bounds.signal,
+        begin,
+      });
       const answer = await this.#read(response, (body) => question.read(body, bounds.signal));
       bounds.signal.throwIfAborted();
       return answer;
@@ -160,14 +177,15 @@ export class HttpTrackers {
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
-      closed.removeEventListener('abort', onClosed);
+      this.#asking.delete(bounds);
     }
   }
 
   /** Closes every connection; announces under way fail. */
   close(): void {
     // Before the agents: they would give queueing requests new connections.
-    this.#closed.abort(new TrackerError('the client was closed'));
+    this.#closed = new TrackerError('the client was closed');
+    for (const bounds of this.#asking) bounds.abort(this.#closed);
     for (const agent of this.#agents.values()) agent.destroy();
   }
 
@@ -186,20 +204,32 @@ export class HttpTrackers {
     }
   }
 
-  /** One request; again when it met a kept connection that the tracker had just closed. */
+  /** One request, when a connection is free for it; again when it met a kept one that the tracker had just closed. */
   async #request(url: URL, bounds: Bounds): Promise<Response> {
-    for (let stale = 0; ; stale++) {
+    const askedAt = performance.now();
+    const destination = `${url.origin} ${bounds.family ?? ''}`;
+    return await this.#gates.pass(destination, bounds.canWait, bounds.signal, async () => {
+      // Some say nothing of it and close each time, opentracker for one.
+      const keeps = (this.#dead.get(destination) ?? 0) < DEAD_TWICE;
+      const response = keeps ? await this.#exchange(url, bounds, askedAt, true) : undefined;
       bounds.signal.throwIfAborted();
-      const response = await this.#exchange(url, bounds, stale < this.#options.trackerConnectionsPerHost);
-      if (response !== undefined) return response;
-    }
+      return response ?? (await this.#exchange(url, bounds, askedAt, false))!;
+    });
   }
 
-  /** @returns `undefined` when a kept connection turned out dead and `mayRetry` */
-  #exchange(url: URL, { family, signal, begin }: Bounds, mayRetry: boolean): Promise<Response | undefined> {
-    const askedAt = performance.now();
+  /**
+   * @param askedAt since when the request waits for a connection
+   * @param keeps whether on a kept connection, or one that is kept
+   * @returns `undefined` when a kept connection turned out dead
+   */
+  #exchange(
+    url: URL,
+    { family, signal, begin }: Bounds,
+    askedAt: number,
+    keeps: boolean,
+  ): Promise<Response | undefined> {
     const { get } = url.protocol === 'https:' ? https : http;
-    const agent = this.#agentFor(url, family);
+    const agent = this.#agentFor(url, family, keeps);
     const destination = `${url.origin} ${family ?? ''}`;
     const headers = { 'user-agent': this.#userAgent, accept: '*/*', 'accept-encoding': 'gzip, deflate' };
     let stopWatching = (): void => {};
@@ -219,12 +249,14 @@ export class HttpTrackers {
       });
       sent.once('response', (response) => {
         answered = true;
+        if (sent.reusedSocket) this.#dead.delete(destination);
         this.#receive(response).then(resolve, fail);
       });
       sent.on('error', (error: NodeJS.ErrnoException) => {
         const died = error.code === 'ECONNRESET' || error.code === 'EPIPE';
-        if (mayRetry && died && sent.reusedSocket && !answered) resolve(undefined);
-        else fail(error);
+        if (!died || !sent.reusedSocket || answered) return fail(error);
+        this.#dead.set(destination, (this.#dead.get(destination) ?? 0) + 1);
+        resolve(undefined);
       });
     });
     return exchanged.finally(() => stopWatching());
@@ -234,17 +266,17 @@ export class HttpTrackers {
    * An agent of its own for each family: its look-ups give addresses of that one alone, and connections are not mixed up.
    * @throws TrackerError when the URL names an address of the other family
    */
-  #agentFor({ protocol, hostname }: URL, family: Family | undefined): http.Agent {
+  #agentFor({ protocol, hostname }: URL, family: Family | undefined, keepAlive: boolean): http.Agent {
     const literal = canonicalIp(hostname.replace(/^\[|\]$/g, ''));
     if (family !== undefined && literal !== undefined && familyOf(literal) !== family) {
       const cause = noAddress(hostname, family);
       throw new TrackerError(cause.message, { cause });
     }
-    const key = `${protocol}${family ?? ''}`;
+    const key = `${protocol}${family ?? ''}${keepAlive ? ' kept' : ''}`;
     const known = this.#agents.get(key);
     if (known !== undefined) return known;
     const settings = {
-      keepAlive: true,
+      keepAlive,
       maxSockets: this.#options.trackerConnectionsPerHost,
       // Closes connections that are idle for so long; requests have their own deadlines.
       timeout: this.#options.trackerTotalMs,
@@ -270,11 +302,14 @@ export class HttpTrackers {
     };
     const late = new TrackerError(`not connected within ${trackerConnectMs} ms`);
     const timer = setTimeout(onFailed, trackerConnectMs, late);
+    const onClose = (): void => clearTimeout(timer);
     socket.once('error', onFailed);
-    socket.once('close', () => clearTimeout(timer));
+    socket.once('close', onClose);
+    // The connection outlives the request: it must not hold on to it.
     socket.once(destination.startsWith('https:') ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);
       socket.off('error', onFailed);
+      socket.off('close', onClose);
       this.#failed.delete(destination);
     });
   }

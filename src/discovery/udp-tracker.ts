@@ -18,6 +18,7 @@ import {
 } from '../protocol/tracker-udp.js';
 import { type Clock, systemClock, unlessAborted, within } from './clock.js';
 import { addressesOf, type Lookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
+import { Pacer } from './pacer.js';
 
 export type UdpTrackerOptions = Pick<Options, 'udpResendMs' | 'udpTotalMs'>;
 
@@ -32,6 +33,9 @@ export interface UdpTrackerDeps {
 
 /** BEP 15: a client uses a connection id for a minute. */
 const CONNECTION_LIFE_MS = 60_000;
+/** Requests of many torrents go out one by one, when more than this come at once. */
+const PACE_MS = 1;
+const BURST = 32;
 
 /** What a connect request brought. */
 interface Link {
@@ -62,6 +66,7 @@ export class UdpTrackers {
   readonly #clock: Clock;
   readonly #lookup: Lookup;
   readonly #bind: string | undefined;
+  readonly #pacer: Pacer;
   readonly #sockets = new Map<Family, dgram.Socket>();
   readonly #transactions = new Map<number, Transaction>();
   /** By host and port as the URL has them, and families. */
@@ -74,6 +79,7 @@ export class UdpTrackers {
     this.#clock = deps.clock ?? systemClock;
     this.#lookup = sharedLookup(deps.lookup ?? systemLookup);
     this.#bind = deps.bind;
+    this.#pacer = new Pacer(this.#clock, PACE_MS, BURST);
   }
 
   /**
@@ -119,9 +125,11 @@ export class UdpTrackers {
   /** Closes the sockets; announces under way fail. */
   close(): void {
     this.#closed = true;
-    for (const { attempt } of this.#connections.values()) attempt.abort(new TrackerError('the client was closed'));
+    const reason = new TrackerError('the client was closed');
+    this.#pacer.close(reason);
+    for (const { attempt } of this.#connections.values()) attempt.abort(reason);
     this.#connections.clear();
-    this.#dropSockets(new TrackerError('the client was closed'));
+    this.#dropSockets(reason);
   }
 
   #request<A extends Action>(target: Target, action: A, write: Writer, signal: AbortSignal): Promise<AnswerTo<A>> {
@@ -225,7 +233,7 @@ export class UdpTrackers {
     write: (transactionId: number) => Uint8Array,
     signal: AbortSignal,
   ): Promise<UdpAnswer> {
-    signal.throwIfAborted();
+    await this.#pacer.turn(signal);
     const transactionId = this.#freshTransactionId();
     const settled = new AbortController();
     const answered = new Promise<UdpAnswer>((resolve, reject) => {

@@ -23,6 +23,11 @@ export class ByteBudget {
     return this.#outBytes;
   }
 
+  /** Whether more than half of it is out: from then on nobody takes more than his rate is worth. */
+  get isScarce(): boolean {
+    return this.#outBytes > this.capBytes / 2;
+  }
+
   /** Bytes held for reuse. */
   get freeBytes(): number {
     return this.#freeBytes;

@@ -15,7 +15,7 @@ import { Match, RequestQueue } from './request-queue.js';
 export interface DownloadTorrent {
   readonly geometry: Geometry;
   readonly leases: LeaseTable;
-  /** Whether there is more to lease and no memory for it. */
+  /** Whether memory is short. */
   readonly isTight: boolean;
   /** A block of a lease is in place. */
   onBlock(lease: PieceBuffer, bytes: number): void;

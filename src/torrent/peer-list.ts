@@ -82,6 +82,8 @@ export class PeerList {
   readonly #departed = new Map<string, { readonly group: number; readonly host: string }>();
   /** When it is looked next for addresses whose peer is only claimed to be connected. */
   #freeAt = 0;
+  /** No address is due before, unless one comes. */
+  #dueAt = Number.NEGATIVE_INFINITY;
 
   /**
    * @param ownId our peer id
@@ -151,6 +153,7 @@ export class PeerList {
       if (this.#entries.has(key) || this.#banned.has(address.host)) continue;
       this.#entries.set(key, this.#entryOf(address, now));
       this.#idle++;
+      this.#dueAt = Number.NEGATIVE_INFINITY;
       added++;
     }
     return added;
@@ -179,17 +182,20 @@ export class PeerList {
   }
 
   #nextDue(now: number, rank: ((address: PeerAddress) => number | undefined) | undefined): Entry | undefined {
-    if (this.#idle === 0) return undefined;
+    if (this.#idle === 0 || now < this.#dueAt) return undefined;
     let best: Entry | undefined;
-    let [highest, compared] = [0, 0];
+    let [highest, compared, dueAt] = [0, 0, Number.POSITIVE_INFINITY];
     for (const entry of this.#entries.values()) {
-      if (entry.state !== 'idle' || entry.dialAt > now) continue;
+      if (entry.state !== 'idle') continue;
+      dueAt = Math.min(dueAt, entry.dialAt);
+      if (entry.dialAt > now) continue;
       if (best !== undefined && entry.failures !== best.failures) continue;
       if (rank === undefined) return entry;
       const priority = rank(entry.address) ?? MIDDLE_RANK;
       if (best === undefined || priority > highest) [best, highest] = [entry, priority];
       if (++compared === MOST_COMPARED) break;
     }
+    if (best === undefined) this.#dueAt = dueAt;
     return best;
   }
 
@@ -259,16 +265,19 @@ export class PeerList {
   /**
    * Addresses that were put aside because their peer seems to be connected, from another host, are tried again when that
    * connection is silent: it may only claim to be that peer. Each time later, since two idle ways to one peer look the same.
+   * @returns whether there are any
    */
-  freeSilentTwins(now: number): void {
-    if (now < this.#freeAt) return;
+  freeSilentTwins(now: number): boolean {
+    if (now < this.#freeAt) return false;
     this.#freeAt = now + this.#silentMs;
+    const before = this.#idle;
     for (const entry of this.#entries.values()) {
       if (entry.twin === undefined || entry.dialAt > now) continue;
       const twin = this.#findTwin(Buffer.from(entry.twin, 'latin1'));
       if (twin === undefined || twin.address.host === entry.address.host) continue;
       if (now - twin.workedAt >= this.#silentMs) this.#free(entry);
     }
+    return this.#idle > before;
   }
 
   /** The IP address of a connection, also of one that has gone. */
@@ -422,7 +431,10 @@ export class PeerList {
     if (entry.state === 'idle') this.#idle--;
     if (entry.state === 'dialling') this.#dialling--;
     if (isLoad(entry.state)) this.#loads.set(entry.group, this.load(entry.group) - 1);
-    if (state === 'idle') this.#idle++;
+    if (state === 'idle') {
+      this.#idle++;
+      this.#dueAt = Number.NEGATIVE_INFINITY;
+    }
     if (state === 'dialling') this.#dialling++;
     if (isLoad(state)) this.#loads.set(entry.group, this.load(entry.group) + 1);
     entry.state = state;

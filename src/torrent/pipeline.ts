@@ -15,6 +15,8 @@ const MIN_ROUND_MS = 20;
 /** A doubling is kept when it brings at least this. */
 const WORTHWHILE = 1.2;
 const PROBE_EVERY_MS = 4_000;
+/** Of its rate, what keeps a far peer busy: one on the way there and back, and one in its queue. */
+const ROUND_TRIPS = 2;
 
 type PipelineOptions = Pick<
   Options,
@@ -40,6 +42,10 @@ export class Pipeline {
   #roundStart: number | undefined;
   #roundBytes = 0;
   #probeAt = 0;
+  /** When an idle peer was asked, as long as it has not answered. */
+  #askedAt: number | undefined;
+  /** From request to answer of a peer that had nothing else to answer, ms. */
+  #roundTripMs = 0;
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -52,9 +58,10 @@ export class Pipeline {
     return this.#snubbed ? 1 : this.#window;
   }
 
-  /** The window when memory is short: what is owed by a slow peer keeps buffers from others. */
+  /** The window when memory is short: what is owed by a slow peer keeps buffers from others. Never less than a far one needs. */
   get tightWindow(): number {
-    const owed = Math.ceil((this.#rate * this.#options.requestTightMs) / BLOCK_LENGTH);
+    const ms = Math.max(this.#options.requestTightMs, ROUND_TRIPS * this.#roundTripMs);
+    const owed = Math.ceil((this.#rate * ms) / BLOCK_LENGTH);
     return Math.min(this.window, Math.max(this.#options.requestsMin, owed));
   }
 
@@ -76,6 +83,11 @@ export class Pipeline {
 
   /** Requests go out after a pause: the time nothing was asked for must not count as slowness. */
   onIdleEnd(now: number): void {
+    this.#askedAt = now;
+    this.#beginRound(now);
+  }
+
+  #beginRound(now: number): void {
     this.#roundStart = now;
     this.#roundBytes = 0;
   }
@@ -91,20 +103,22 @@ export class Pipeline {
       this.#snubbed = false;
       this.#restart();
     }
-    if (this.#roundStart === undefined) this.onIdleEnd(now);
+    if (this.#roundStart === undefined) this.#beginRound(now);
+    if (this.#askedAt !== undefined) this.#roundTripMs = now - this.#askedAt;
+    this.#askedAt = undefined;
     this.#roundBytes += bytes;
     const elapsed = now - this.#roundStart!;
     const full = this.#roundBytes >= this.#window * BLOCK_LENGTH;
     if (elapsed < MIN_ROUND_MS || (!full && elapsed < this.#options.requestQueueMs)) return;
     this.#endRound(this.#roundBytes / elapsed, full, now);
-    this.onIdleEnd(now);
+    this.#beginRound(now);
   }
 
   #restart(): void {
     this.#phase = 'grow';
     this.#rate = 0;
     this.#fallback = this.#window = Math.min(this.#options.requestsMin, this.#cap);
-    this.#roundStart = undefined;
+    this.#roundStart = this.#askedAt = undefined;
   }
 
   /** @param full whether a whole window came: what came in a shorter round was not limited by the window */

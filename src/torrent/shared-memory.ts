@@ -5,7 +5,7 @@
  * | section | bytes | written by | read by |
  * | --- | --- | --- | --- |
  * | piece hashes | 20 per piece | main, before sharing | groups |
- * | spent flag | int32 | main | groups |
+ * | scarce flag, spent flag | 2 x int32 | main | groups |
  * | per group: seeds, version, any-piece flag | 3 x int32 | the group | main |
  * | per group: availability, uint16 per piece | 2 per piece | the group | main |
  * | per group: hungry bitset | 1 bit per piece | the group | main |
@@ -16,7 +16,7 @@
  */
 
 const HASH_LENGTH = 20;
-const FLAGS_LENGTH = 4;
+const FLAGS_LENGTH = 8;
 const HEADER_LENGTH = 12;
 
 const align = (bytes: number): number => (bytes + 3) & ~3;
@@ -45,7 +45,7 @@ export class SharedMemory {
     this.buffer = buffer;
     this.pieceCount = pieceCount;
     this.hashes = new Uint8Array(buffer, 0, HASH_LENGTH * pieceCount);
-    this.#flags = new Int32Array(buffer, align(HASH_LENGTH * pieceCount), 1);
+    this.#flags = new Int32Array(buffer, align(HASH_LENGTH * pieceCount), 2);
   }
 
   /** @param hashes 20 bytes per piece */
@@ -58,11 +58,20 @@ export class SharedMemory {
 
   /** Whether main has pieces to lease but no buffers for them: who waits for work then need not ask for what others owe. */
   get isSpent(): boolean {
-    return this.#flags[0] === 1;
+    return this.#flags[1] === 1;
   }
 
   set isSpent(spent: boolean) {
-    this.#flags[0] = spent ? 1 : 0;
+    this.#flags[1] = spent ? 1 : 0;
+  }
+
+  /** Whether buffers are few: no peer is to be asked for more than it gives soon. */
+  get isScarce(): boolean {
+    return this.#flags[0] === 1;
+  }
+
+  set isScarce(scarce: boolean) {
+    this.#flags[0] = scarce ? 1 : 0;
   }
 
   section(group: number): GroupSection {

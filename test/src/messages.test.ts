@@ -54,6 +54,7 @@ const TO_GROUP = {
   roster: [{ type: 'roster', torrent: 1, peers: [{ host: '192.0.2.1', port: 1, flags: 0x10 }] }, []],
   refuse: [{ type: 'refuse', infohash }, []],
   limits: [{ type: 'limits', down: 1, up: 2 }, []],
+  torrentLimit: [{ type: 'torrentLimit', torrent: 1, down: 1 }, []],
   measure: [{ type: 'measure' }, []],
   stop: [{ type: 'stop' }, []],
 } satisfies { readonly [Type in ToGroup['type']]: [Extract<ToGroup, { type: Type }>, ArrayBuffer[]] };
@@ -91,6 +92,7 @@ const FROM_GROUP = {
     [],
   ],
   load: [{ type: 'load', down: LOAD, up: LOAD }, []],
+  torrentLoad: [{ type: 'torrentLoad', torrent: 1, down: LOAD }, []],
   stats: [
     {
       type: 'stats',

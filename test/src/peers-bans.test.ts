@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ToGroup } from '../../src/messages.js';
 import { resolveOptions } from '../../src/options.js';
 import { Peers } from '../../src/peers.js';
+import { Census } from '../../src/torrent/census.js';
 import { ExternalAddress } from '../../src/torrent/external-address.js';
 
 const idOf = (name: string): Uint8Array => new TextEncoder().encode(name.padEnd(20, '-'));
@@ -24,7 +25,7 @@ class World {
         families: [4, 6],
         port: 6881,
         external: new ExternalAddress(),
-        excess: () => -1_000,
+        census: new Census(1_000),
         options: resolveOptions({ silentMs: 1_000 }),
         send: (group, message: ToGroup) => {
           if (message.type === 'drop') this.drops.push([group, message.peers, message.reason]);

@@ -3,6 +3,7 @@ import type { ToGroup } from '../../src/messages.js';
 import { type Options, resolveOptions } from '../../src/options.js';
 import { Peers } from '../../src/peers.js';
 import { peerPriority } from '../../src/protocol/peer-priority.js';
+import { Census } from '../../src/torrent/census.js';
 import { ExternalAddress } from '../../src/torrent/external-address.js';
 
 const US = { host: '203.0.113.5', port: 6881 };
@@ -16,7 +17,7 @@ const ranked = (...numbers: number[]): number[] => numbers.sort((a, b) => rankOf
 class World {
   readonly sent: { group: number; message: ToGroup }[] = [];
   readonly peers: Peers;
-  excess = -1_000;
+  readonly census = new Census(1_000);
   now = 1_000_000;
 
   constructor(options: Partial<Options> = {}, external = new ExternalAddress(US.host)) {
@@ -29,7 +30,7 @@ class World {
         families: [4, 6],
         port: US.port,
         external,
-        excess: () => this.excess,
+        census: this.census,
         send: (group, message) => this.sent.push({ group, message }),
       },
       { onCanDial: () => {}, onPeer: () => {}, onWarning: () => {} },
@@ -85,6 +86,14 @@ describe('with more addresses than room', () => {
     }
     world.peers.onSeenAs(0, 99, '203.0.113.66');
     expect(world.dial(1)).toEqual(ranked(2, 3, 4, 5, 6, 7, 8).slice(0, 1));
+  });
+
+  it('ours is not among them, as far as we know it', () => {
+    const world = new World();
+    world.peers.add([US, at(1)], world.now);
+    expect([world.peers.known, world.dial()]).toEqual([1, [1]]);
+    world.peers.add([{ ...US, port: US.port + 1 }], world.now);
+    expect(world.peers.known).toBe(2);
   });
 
   it('with room for all, they are dialled as they were heard of', () => {
@@ -197,13 +206,32 @@ describe('at a crowded door', () => {
     world = new World({ peersPerTorrent: 80 });
     world.peers.add([at(1)], world.now);
     for (const n of world.dial()) world.connect(n);
-    world.excess = 1;
+    // Another torrent has all the other places.
+    world.census.onChange(999, 0);
     world.connect(14, true);
     expect(world.dropped()).toEqual([[14, 'full']]);
     world.leave(14);
     world.survey([1]);
     world.connect(15, true);
     expect(world.dropped()).toEqual([[1, 'useless']]);
+  });
+});
+
+describe('the session', () => {
+  it('counts who is connected and dialled, until they go or their group or the torrent does', () => {
+    const world = new World({ peersPerTorrent: 80 });
+    const counts = (): [number, number] => [world.census.excess + 1_000 - world.census.dialling, world.census.dialling];
+    world.peers.add([1, 2, 3].map(at), world.now);
+    expect([world.dial().length, counts()]).toEqual([3, [0, 3]]);
+    for (const n of [1, 2]) world.connect(n);
+    world.peers.onConnectFailed({ type: 'connectFailed', torrent: 7, ...at(3), reason: 'refused' }, world.now);
+    world.connect(9, true, 1);
+    expect(counts()).toEqual([3, 0]);
+    world.leave(2);
+    world.peers.onGroupDeath(1, world.now);
+    expect(counts()).toEqual([1, 0]);
+    world.peers.leave();
+    expect(counts()).toEqual([0, 0]);
   });
 });
 

@@ -207,6 +207,28 @@ describe('a rate limit', () => {
     expect((await onDisk(out, long)).equals(long.payload)).toBe(true);
   });
 
+  it('of one torrent holds that one, over all its groups, and no other', async () => {
+    const slow = smallTorrent(4 * 1_048_576, 4 * BLOCK, { name: 'slow.bin' });
+    const fast = smallTorrent(4 * 1_048_576, 4 * BLOCK, { name: 'fast.bin', seed: 2 });
+    const seeds = await Promise.all(
+      [slow, slow, fast].map((of, n) => ending(ScriptedSeed.listen(of, { peerId: `-XX0001-number-${n}----` }))),
+    );
+    const [one, two, other] = seeds.map(({ port }) => port) as [number, number, number];
+    const [session, out] = [await openSession(), await emptyFolder()];
+    const started = performance.now();
+    const limited = session.add(slow.bytes, { out, maxDown: RATE, peers: at(one, two) });
+    await session.add(fast.bytes, { out, peers: at(other) }).done;
+    expect(limited.state).not.toBe('complete');
+    await limited.done;
+    // 4 MiB at 2 MiB/s, less what the buckets hold at first.
+    expect((performance.now() - started) / 1000).toBeGreaterThan(1);
+    expect((await onDisk(out, slow)).equals(slow.payload)).toBe(true);
+    expect(() => session.add(torrent.bytes, { out, maxDown: -1 })).toThrow(
+      expect.objectContaining({ code: 'USAGE', message: 'maxDown must be 0 or more bytes per second, got -1' }),
+    );
+    expect(session.add(torrent.bytes, { out, check: 'none' }).state).toBe('checking');
+  });
+
   it('holds uploads to their rate', async () => {
     const long = smallTorrent(4 * 1_048_576, 4 * BLOCK, { name: 'long.bin' });
     const [seeder, leecher] = [await openSession({}, { maxUp: RATE }), await openSession()];

@@ -171,3 +171,45 @@ describe('upload slots', () => {
     expect(slots(sent)).toEqual([[1, 4]]);
   });
 });
+
+describe('a rate limit of the torrent', () => {
+  it('is split over its groups, and follows what they use of it', () => {
+    const sent: [number, ToGroup][] = [];
+    const options = { haveBatchMs: 100, uploadSlots: 8, chokeRoundMs: 10_000 };
+    const all = new TorrentGroups(7, options, (group, message) => sent.push([group, message]), 1_000_000);
+    const told = () =>
+      sent.splice(0).flatMap(([group, message]) => (message.type === 'torrentLimit' ? [[group, message.down]] : []));
+    all.add(0, TORRENT, METAINFO);
+    expect(told()).toEqual([[0, 1_000_000]]);
+    all.add(1, TORRENT, METAINFO);
+    expect(told()).toEqual([
+      [0, 500_000],
+      [1, 500_000],
+    ]);
+    all.onLoad(1, { peers: 2, bytesPerSecond: 0, waiting: 0 });
+    const [[, first], [, second]] = told() as [[number, number], [number, number]];
+    expect(first + second).toBe(1_000_000);
+    expect(second).toBeGreaterThan(980_000);
+    all.onRemoved(0);
+    expect(told()).toEqual([[1, 1_000_000]]);
+  });
+
+  it('is told to nobody where there is none, nor to groups the torrent leaves', () => {
+    const { all, types } = start(0, 1);
+    all.onTick(0);
+    expect(types().filter((type) => type.endsWith('torrentLimit'))).toEqual([]);
+    const sent: string[] = [];
+    const limited = new TorrentGroups(
+      7,
+      { haveBatchMs: 1, uploadSlots: 1, chokeRoundMs: 1 },
+      (_, m) => sent.push(m.type),
+      9,
+    );
+    for (const group of [0, 1]) limited.add(group, TORRENT, METAINFO);
+    void limited.leave();
+    sent.length = 0;
+    limited.onRemoved(0);
+    limited.onRemoved(1);
+    expect(sent).toEqual([]);
+  });
+});

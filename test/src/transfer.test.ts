@@ -31,6 +31,9 @@ class World {
   readonly transfer: Transfer;
   readonly memory: SharedMemory;
 
+  /** Bytes per second. */
+  rate = 0;
+
   constructor(pieces = 1, { evidenceBytes = 1e6, corruptPieceLimit = 20 } = {}) {
     const geometry = new Geometry({ length: pieces * BLOCKS * BLOCK, pieceLength: BLOCKS * BLOCK });
     this.memory = SharedMemory.create(new Uint8Array(20 * pieces), 2);
@@ -47,6 +50,8 @@ class World {
         queue,
         corruptPieceLimit,
         endgameAfterMs: 0,
+        budgetAheadMs: 1_000,
+        rate: () => this.rate,
         evidenceBytes,
         giverOf: (_group, peer) => (peer < 90 ? `h${peer}` : undefined),
         random: () => 0,
@@ -239,5 +244,34 @@ describe('beside a model of who sent what', () => {
       expect(new Set(world.guilty)).toEqual(liars);
     });
     fc.assert(property, { numRuns: 500 });
+  });
+});
+
+describe('while memory is scarce', () => {
+  const PIECE = BLOCKS * BLOCK;
+  /** How many pieces a group gets that wants any number of them. */
+  const granted = (world: World): number => {
+    world.transfer.onWant(0, 1_000, 1_000);
+    while (world.transfer.grant(0, 0));
+    world.transfer.flush();
+    const leases = world.sent.splice(0).flatMap(([, message]) => (message.type === 'lease' ? message.leases : []));
+    return leases.length;
+  };
+
+  it('a torrent gets what its rate is worth, and 256 KiB at least', () => {
+    const world = new World(1_000);
+    // Others have taken what is left of half of it.
+    for (let taken = 0; taken < 33; taken++) world.budget.take(PIECE);
+    expect(granted(world)).toBe(4);
+    world.rate = 10 * PIECE;
+    expect(granted(world)).toBe(6);
+    world.rate = 0;
+    expect(granted(world)).toBe(0);
+    expect(world.memory.isSpent).toBe(true);
+  });
+
+  it('and gets all it wants as long as it is not', () => {
+    const world = new World(1_000);
+    expect(granted(world)).toBeGreaterThan(32);
   });
 });

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Options, resolveOptions } from '../../src/options.js';
 import { Peers } from '../../src/peers.js';
 import type { EncryptionMode } from '../../src/protocol/mse.js';
+import { Census } from '../../src/torrent/census.js';
 import { ExternalAddress } from '../../src/torrent/external-address.js';
 import type { PieceIndex } from '../../src/torrent/geometry.js';
 import { Encryption } from '../../workers/encryption.js';
@@ -287,7 +288,7 @@ describe('a group and the peers of main', () => {
         families: [4, 6],
         port: 6881,
         external: new ExternalAddress(),
-        excess: () => -1,
+        census: new Census(100),
         send: (_group, message) => {
           if (message.type === 'connect') connects.push(message.encrypted);
           group.send(message);

@@ -133,6 +133,22 @@ describe('an HTTP announce', () => {
     expect(scripted.connections()).toBe(2);
   });
 
+  it('of a torrent that begins does not wait behind those that leave', async () => {
+    const held: http.ServerResponse[] = [];
+    const scripted = await server((_, response) => held.push(response));
+    const trackers = client({ trackerConnectionsPerHost: 1 });
+    const say = (event: AnnounceRequest['event']): Promise<unknown> =>
+      trackers.announce(scripted.origin, { ...REQUEST, event }, never);
+    const all = [say('started'), say('stopped'), say('completed'), say('stopped'), say('started'), say(undefined)];
+    for (let answered = 0; answered < all.length; answered++) {
+      await expect.poll(() => held.length).toBe(answered + 1);
+      held[answered]!.end(GOOD);
+    }
+    await Promise.all(all);
+    const events = scripted.targets.map((target) => /&event=(\w+)/.exec(target)?.[1] ?? 'none');
+    expect(events).toEqual(['started', 'started', 'none', 'stopped', 'completed', 'stopped']);
+  });
+
   it('asks again on a new connection when a kept one was just closed', async () => {
     const scripted = await tcp((socket, connection) => {
       let requests = 0;
@@ -147,6 +163,22 @@ describe('an HTTP announce', () => {
     await trackers.announce(scripted.origin, REQUEST, never);
     expect(await trackers.announce(scripted.origin, REQUEST, never)).toMatchObject({ peers: PEERS });
     expect(scripted.connections()).toBe(2);
+  });
+
+  it('keeps no connection of a tracker that closes each after its answer without a word', async () => {
+    const scripted = await tcp((socket) => {
+      socket.once('data', () => {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${GOOD.length}\r\n\r\n`);
+        socket.write(GOOD);
+        // As late as can be: with the next request.
+        socket.once('data', () => socket.destroy());
+        socket.once('end', () => socket.end());
+      });
+    });
+    const trackers = client({ trackerConnectionsPerHost: 2 });
+    const all = Array.from({ length: 40 }, () => trackers.announce(scripted.origin, REQUEST, never));
+    expect(await Promise.all(all)).toHaveLength(40);
+    expect(scripted.connections()).toBe(40);
   });
 });
 

@@ -103,6 +103,22 @@ describe('a UDP announce', () => {
     expect(new Set(scripted.packets.map((packet) => packet.readUInt32BE(12))).size).toBe(22);
   });
 
+  it('goes out by turns when a thousand torrents announce at once', async () => {
+    const clock = new VirtualClock();
+    const scripted = await server(wellBehaved);
+    const tracker = client({}, { clock });
+    await tracker.announce(url(scripted), REQUEST, never);
+    const all = Array.from({ length: 200 }, () => tracker.announce(url(scripted), REQUEST, never));
+    // The first announce and its connect have had two turns of 32.
+    await clock.advance(0);
+    await expect.poll(() => scripted.packets.length).toBe(2 + 30);
+    await clock.advance(100);
+    await expect.poll(() => scripted.packets.length).toBe(2 + 130);
+    await clock.advance(70);
+    expect(await Promise.all(all)).toHaveLength(200);
+    expect(scripted.packets).toHaveLength(2 + 200);
+  });
+
   it('connects again when the connection id could get older than a minute', async () => {
     const scripted = await server(wellBehaved);
     let passed = 0;

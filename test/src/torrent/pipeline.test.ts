@@ -30,8 +30,11 @@ class SimulatedPeer {
     this.pipeline = pipeline;
   }
 
+  /** Whether memory is short from now on. */
+  isTight = false;
+
   #fill(): void {
-    const { window } = this.pipeline;
+    const window = this.isTight ? this.pipeline.tightWindow : this.pipeline.window;
     if (this.outstanding > 0 && this.outstanding > window * 0.75) return;
     if (this.outstanding === 0) this.pipeline.onIdleEnd(this.now);
     while (this.outstanding < window) {
@@ -164,6 +167,18 @@ describe('the window when memory is short', () => {
     expect(Math.abs(peer.pipeline.tightWindow - owed)).toBeLessThanOrEqual(2);
     peer.pipeline.onSnub();
     expect(peer.pipeline.tightWindow).toBe(1);
+  });
+
+  it.each([
+    [2_000, 500],
+    [500, 1_000],
+    [2_000, 20],
+  ])('goes on using %d bytes per ms of a peer that is %d ms away', (rate, roundTripMs) => {
+    const peer = new SimulatedPeer(rate, roundTripMs);
+    peer.run(30_000);
+    peer.isTight = true;
+    peer.use(10_000);
+    expect(peer.use(30_000)).toBeGreaterThan(0.9);
   });
 
   it('is the least there is while the rate is not known', () => {

@@ -26,12 +26,16 @@ describe('SharedMemory', () => {
     expect([other.availability[9], other.seeds, other.version, other.canGive(9)]).toEqual([0, 0, 0, false]);
   });
 
-  it('tells the groups that the budget is spent, and when it is not', () => {
+  it('tells the groups that the budget is scarce or spent, and when it is not', () => {
     const memory = SharedMemory.create(hashesFor(3), 2);
     const theirs = new SharedMemory(memory.buffer, 3);
-    expect(theirs.isSpent).toBe(false);
+    expect([theirs.isScarce, theirs.isSpent]).toEqual([false, false]);
+    memory.isScarce = true;
+    expect([theirs.isScarce, theirs.isSpent]).toEqual([true, false]);
     memory.isSpent = true;
-    expect(theirs.isSpent).toBe(true);
+    expect([theirs.isScarce, theirs.isSpent]).toEqual([true, true]);
+    memory.isScarce = false;
+    expect([theirs.isScarce, theirs.isSpent]).toEqual([false, true]);
     expect(theirs.hashes).toEqual(hashesFor(3));
     expect([0, 1].map((group) => theirs.section(group).seeds)).toEqual([0, 0]);
     memory.isSpent = false;
