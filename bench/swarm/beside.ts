@@ -4,7 +4,7 @@
  */
 import { startChild } from '../../src/bench/child.js';
 import { benchTorrent } from '../../src/bench/payload-files.js';
-import { quantile } from '../../src/bench/statistics.js';
+import { quantile } from '../../src/statistics.js';
 import { Pattern } from '../../src/swarm/pattern.js';
 import type { PeerJob, PeerReport } from '../../src/swarm/pattern-peer.js';
 import { torrentOf } from '../../test/helpers/small-torrent.js';

@@ -10,7 +10,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { quantile } from '../../src/bench/statistics.js';
+import { quantile } from '../../src/statistics.js';
 import { torrentOf } from '../../test/helpers/small-torrent.js';
 import { KIB, type Lab } from './lab.js';
 import type { ManyFigures, ManyJob } from './many-process.js';
