@@ -43,9 +43,6 @@ export interface HttpTrackerDeps {
 /** Peers given by name are rare, and the others in the answer wait for them: no longer than this. */
 const NAMES_MS = 2_000;
 
-/** Who closed two kept connections in a row is not asked over a kept one any more. */
-const DEAD_TWICE = 2;
-
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
 interface Response {
@@ -79,10 +76,8 @@ export class HttpTrackers {
   readonly #userAgent: string;
   readonly #lookup: Lookup;
   readonly #bind: string | undefined;
-  /** By scheme and family, those that keep connections and those that do not. */
+  /** By scheme and family. */
   readonly #agents = new Map<string, http.Agent>();
-  /** By origin and family, how many kept connections turned out dead since one did not. */
-  readonly #dead = new Map<string, number>();
   readonly #gates: Gates;
   /** Questions under way, or waiting. */
   readonly #asking = new Set<AbortController>();
@@ -209,27 +204,27 @@ export class HttpTrackers {
     const askedAt = performance.now();
     const destination = `${url.origin} ${bounds.family ?? ''}`;
     return await this.#gates.pass(destination, bounds.canWait, bounds.signal, async () => {
-      // Some say nothing of it and close each time, opentracker for one.
-      const keeps = (this.#dead.get(destination) ?? 0) < DEAD_TWICE;
-      const response = keeps ? await this.#exchange(url, bounds, askedAt, true) : undefined;
-      bounds.signal.throwIfAborted();
-      return response ?? (await this.#exchange(url, bounds, askedAt, false))!;
+      for (let stale = 0; ; stale++) {
+        bounds.signal.throwIfAborted();
+        const mayRetry = stale < this.#options.trackerConnectionsPerHost;
+        const response = await this.#exchange(url, bounds, askedAt, mayRetry);
+        if (response !== undefined) return response;
+      }
     });
   }
 
   /**
    * @param askedAt since when the request waits for a connection
-   * @param keeps whether on a kept connection, or one that is kept
-   * @returns `undefined` when a kept connection turned out dead
+   * @returns `undefined` when a kept connection turned out dead and `mayRetry`
    */
   #exchange(
     url: URL,
     { family, signal, begin }: Bounds,
     askedAt: number,
-    keeps: boolean,
+    mayRetry: boolean,
   ): Promise<Response | undefined> {
     const { get } = url.protocol === 'https:' ? https : http;
-    const agent = this.#agentFor(url, family, keeps);
+    const agent = this.#agentFor(url, family);
     const destination = `${url.origin} ${family ?? ''}`;
     const headers = { 'user-agent': this.#userAgent, accept: '*/*', 'accept-encoding': 'gzip, deflate' };
     let stopWatching = (): void => {};
@@ -249,14 +244,14 @@ export class HttpTrackers {
       });
       sent.once('response', (response) => {
         answered = true;
-        if (sent.reusedSocket) this.#dead.delete(destination);
+        // opentracker closes each and does not say so; what is sent on one that it has closed can cost it the next one, too.
+        if (!saysKeepAlive(response)) sent.shouldKeepAlive = false;
         this.#receive(response).then(resolve, fail);
       });
       sent.on('error', (error: NodeJS.ErrnoException) => {
         const died = error.code === 'ECONNRESET' || error.code === 'EPIPE';
-        if (!died || !sent.reusedSocket || answered) return fail(error);
-        this.#dead.set(destination, (this.#dead.get(destination) ?? 0) + 1);
-        resolve(undefined);
+        if (mayRetry && died && sent.reusedSocket && !answered) resolve(undefined);
+        else fail(error);
       });
     });
     return exchanged.finally(() => stopWatching());
@@ -266,17 +261,17 @@ export class HttpTrackers {
    * An agent of its own for each family: its look-ups give addresses of that one alone, and connections are not mixed up.
    * @throws TrackerError when the URL names an address of the other family
    */
-  #agentFor({ protocol, hostname }: URL, family: Family | undefined, keepAlive: boolean): http.Agent {
+  #agentFor({ protocol, hostname }: URL, family: Family | undefined): http.Agent {
     const literal = canonicalIp(hostname.replace(/^\[|\]$/g, ''));
     if (family !== undefined && literal !== undefined && familyOf(literal) !== family) {
       const cause = noAddress(hostname, family);
       throw new TrackerError(cause.message, { cause });
     }
-    const key = `${protocol}${family ?? ''}${keepAlive ? ' kept' : ''}`;
+    const key = `${protocol}${family ?? ''}`;
     const known = this.#agents.get(key);
     if (known !== undefined) return known;
     const settings = {
-      keepAlive,
+      keepAlive: true,
       maxSockets: this.#options.trackerConnectionsPerHost,
       // Closes connections that are idle for so long; requests have their own deadlines.
       timeout: this.#options.trackerTotalMs,
@@ -416,3 +411,8 @@ function causeOf(error: unknown): string {
 }
 
 const quoted = (text: string): string => JSON.stringify(printable(text));
+
+/** HTTP/1.1 means it without a word (RFC 9112, section 9.3), but not every tracker that says HTTP/1.1 does. */
+function saysKeepAlive({ headers }: http.IncomingMessage): boolean {
+  return /\bkeep-alive\b/i.test(headers.connection ?? '');
+}
