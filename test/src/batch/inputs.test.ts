@@ -109,13 +109,13 @@ describe('an argument', () => {
     await writing;
   });
 
-  it('is read while the loop turns, and no more of it once that is told', async () => {
+  it('is read while the loop turns, and no more of them once that is told', async () => {
     const folder = await folderWith('a');
-    const list = join(folder, 'list.txt');
-    await writeFile(list, 'a.torrent\n'.repeat(20_000));
     const controller = new AbortController();
-    setImmediate(() => setImmediate(() => controller.abort()));
-    await expect(readInputs([list, list, list], controller.signal)).rejects.toThrow('aborted');
+    setImmediate(() => controller.abort());
+    // Nothing but the reader's own breaks lets the loop turn.
+    const many = Array.from({ length: 20_000 }, () => join(folder, 'a.torrent'));
+    await expect(readInputs(many, controller.signal)).rejects.toThrow('aborted');
   });
 });
 
