@@ -277,7 +277,8 @@ export class HttpTrackers {
     if (known !== undefined) return known;
     const settings = {
       keepAlive,
-      maxSockets: this.#options.trackerConnectionsPerHost,
+      // With a most of sockets Node hands them on to who waits, whatever `keepAlive` says; the gates count as well.
+      maxSockets: keepAlive ? this.#options.trackerConnectionsPerHost : Number.POSITIVE_INFINITY,
       // Closes connections that are idle for so long; requests have their own deadlines.
       timeout: this.#options.trackerTotalMs,
       lookup: netLookup(this.#lookup, family),
