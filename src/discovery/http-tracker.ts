@@ -23,7 +23,7 @@ import {
   scrapePage,
   scrapeUrl,
 } from '../protocol/tracker-http.js';
-import { systemClock } from './clock.js';
+import { OVER, systemClock } from './clock.js';
 import { Gates } from './gate.js';
 import { addressesOf, type Lookup, netLookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
 
@@ -374,11 +374,11 @@ export class HttpTrackers {
       if (address !== undefined) found.push({ host: address, port });
     });
     const enough = new AbortController();
-    const onAbort = (): void => enough.abort();
+    const onAbort = (): void => enough.abort(OVER);
     signal.addEventListener('abort', onAbort, { once: true });
     const patience = systemClock.sleep(NAMES_MS, enough.signal).catch(() => {});
     await Promise.race([Promise.all(all), patience]);
-    enough.abort();
+    enough.abort(OVER);
     signal.removeEventListener('abort', onAbort);
     return [...found];
   }
