@@ -16,6 +16,7 @@ import type { DownloadEvent, DownloadSettings, DownloadState, DownloadStats } fr
 import { Content } from './content.js';
 import { deferred } from './deferred.js';
 import type { Announcer, TrackerStatus } from './discovery/announcer.js';
+import { OVER } from './discovery/clock.js';
 import { SpateError } from './errors.js';
 import type { DownloadHost } from './host.js';
 import type { FromGroup, TorrentStats } from './messages.js';
@@ -424,7 +425,7 @@ export class Download implements TurnTaker {
     this.#state = state;
     this.#host.turns.leave(this);
     this.#transfer?.stop();
-    this.#abort.abort();
+    this.#abort.abort(OVER);
     let failure = error;
     let farewell: Promise<void> | undefined;
     try {

@@ -43,6 +43,8 @@ export class GroupPool {
   readonly #piscina: Piscina;
   /** By group; those that have not been started have none. */
   readonly #ports: (MessagePort | undefined)[] = [];
+  /** By group, what is to be posted at the end of the present turn. */
+  readonly #outboxes: ToGroup[][];
   readonly #tasks = new Set<Promise<void>>();
   /** The groups of each torrent, and how many torrents each group has. */
   readonly #places = new Map<number, readonly number[]>();
@@ -53,6 +55,7 @@ export class GroupPool {
 
   constructor(settings: GroupPoolOptions, events: GroupPoolEvents) {
     this.size = settings.size;
+    this.#outboxes = Array.from({ length: settings.size }, () => []);
     this.#loads = Array.from({ length: settings.size }, () => 0);
     this.#settings = settings;
     this.#events = events;
@@ -75,7 +78,16 @@ export class GroupPool {
 
   send(group: number, message: ToGroup): void {
     if (!this.isRunning(group)) this.#spawn(group);
-    post(this.#ports[group]!, message);
+    const outbox = this.#outboxes[group]!;
+    if (outbox.push(message) === 1) queueMicrotask(() => this.#flush(group));
+  }
+
+  #flush(group: number): void {
+    const messages = this.#outboxes[group]!;
+    const [first] = messages;
+    if (first === undefined) return;
+    this.#outboxes[group] = [];
+    post(this.#ports[group]!, messages.length === 1 ? first : { type: 'batch', messages });
   }
 
   /** Groups for a torrent, at most `count`, the least loaded first; of equals the first, which is the door and runs anyway. */
@@ -97,7 +109,11 @@ export class GroupPool {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    for (const port of this.#ports) if (port !== undefined) post(port, { type: 'stop' });
+    for (const [group, port] of this.#ports.entries()) {
+      if (port === undefined) continue;
+      this.#flush(group);
+      post(port, { type: 'stop' });
+    }
     await Promise.allSettled(this.#tasks);
     await this.#piscina.destroy();
   }
@@ -138,6 +154,8 @@ export class GroupPool {
 
   #onDeath(group: number, reason: string): void {
     if (this.#closing) return;
+    // What was for the dead one is no business of its successor.
+    this.#outboxes[group] = [];
     const now = performance.now();
     this.#deaths = [...this.#deaths.filter((at) => now - at < DEATHS_WITHIN_MS), now];
     if (this.#deaths.length > DEATHS_TOLERATED) {

@@ -70,6 +70,8 @@ export type DisconnectReason =
   | 'stopped'; // the session is closing
 
 export type ToGroup =
+  /** Several that were due at once, in order: each message for itself wakes the thread. */
+  | { readonly type: 'batch'; readonly messages: readonly ToGroup[] }
   /** Listen on the announced port for every torrent: the group that gets this is the door. Port 0 picks one. */
   | { readonly type: 'listen'; readonly port: number }
   | {
@@ -284,6 +286,8 @@ const NOTHING: readonly ArrayBuffer[] = [];
 
 function transferOf(message: ToGroup | FromGroup): readonly ArrayBuffer[] {
   switch (message.type) {
+    case 'batch':
+      return message.messages.flatMap(transferOf);
     case 'lease':
     case 'verified':
       return message.leases.map(({ buffer }) => buffer);

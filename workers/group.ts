@@ -102,6 +102,9 @@ class Group implements GroupContext {
     this.#probe?.onMessage();
     this.#drainAt = now + this.options.doorbellMs;
     switch (message.type) {
+      case 'batch':
+        for (const each of message.messages) this.onMessage(each);
+        return;
       case 'listen':
         return this.#listen(message.port);
       case 'addTorrent':

@@ -13,7 +13,7 @@ import { setMaxListeners } from 'node:events';
 import type { Options } from '../options.js';
 import type { Family, PeerAddress } from '../protocol/address.js';
 import type { AnnounceAnswer, AnnounceEvent, AnnounceRequest } from '../protocol/announce.js';
-import type { Clock } from './clock.js';
+import { type Clock, OVER } from './clock.js';
 import { reasonOf } from './lookup.js';
 import { arrangeTiers, promote } from './tiers.js';
 import { type AnnounceTimes, type Route, TrackerState } from './tracker-state.js';
@@ -119,7 +119,7 @@ export class Announcer {
       this.#onFirstRound = resolve;
     });
     setMaxListeners(0, this.#halt.signal, this.#close.signal);
-    this.#halt.signal.addEventListener('abort', () => this.#wake.abort(), { once: true });
+    this.#halt.signal.addEventListener('abort', () => this.#wake.abort(OVER), { once: true });
   }
 
   /** Every tracker has been asked, and none has ever answered; also true when there is none. */
@@ -134,7 +134,7 @@ export class Announcer {
   async *peers(signal: AbortSignal): AsyncGenerator<readonly PeerAddress[], void, void> {
     if (this.#hasStarted) throw new Error('expected one call of peers(), got another');
     this.#hasStarted = true;
-    const onAbort = (): void => this.#halt.abort();
+    const onAbort = (): void => this.#halt.abort(OVER);
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     const running = this.#run();
@@ -151,7 +151,7 @@ export class Announcer {
       }
     } finally {
       signal.removeEventListener('abort', onAbort);
-      this.#halt.abort();
+      this.#halt.abort(OVER);
       await running;
     }
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -159,8 +159,9 @@ export class Announcer {
 
   /** The torrent needs peers: announces again as soon as a tracker allows it. */
   wantMore(): void {
+    if (this.#wantsMore) return;
     this.#wantsMore = true;
-    this.#wake.abort();
+    this.#wake.abort(OVER);
   }
 
   /** The last piece is here: tells the trackers that saw us start incomplete, once over each family that did. */
@@ -176,12 +177,12 @@ export class Announcer {
   }
 
   async #stop(): Promise<void> {
-    this.#halt.abort();
+    this.#halt.abort(OVER);
     const farewells = this.#trackers().flatMap((tracker) =>
       tracker.routes.filter(({ isKnown }) => isKnown).map((route) => this.#farewell(tracker, route)),
     );
     await this.#settledWithin(this.#settings.options.announceStopMs, Promise.all(farewells));
-    this.#close.abort();
+    this.#close.abort(OVER);
     if (!this.#hasStarted) this.#onFirstRound();
   }
 
@@ -380,7 +381,7 @@ export class Announcer {
       nextMs,
     });
     // When it was `completed` that failed, the next round may be due earlier now.
-    this.#wake.abort();
+    this.#wake.abort(OVER);
   }
 
   #report(status: TrackerStatus): void {
@@ -389,7 +390,7 @@ export class Announcer {
 
   #fail(error: unknown): void {
     this.#failure ??= { error };
-    this.#halt.abort();
+    this.#halt.abort(OVER);
   }
 
   /** Waits for work, but not for long. */
@@ -398,7 +399,7 @@ export class Announcer {
     try {
       await Promise.race([work, this.#deps.clock.sleep(ms, enough.signal).catch(() => {})]);
     } finally {
-      enough.abort();
+      enough.abort(OVER);
     }
   }
 }

@@ -2,7 +2,7 @@
  * Spreads what many want to do at once: some of it goes at once, the rest at a steady pace. A tracker's socket holds a few hundred
  * datagrams, ours about a hundred answers, and what finds no room there is lost for seconds.
  */
-import type { Clock } from './clock.js';
+import { type Clock, OVER } from './clock.js';
 
 interface Waiting {
   go(): void;
@@ -57,7 +57,7 @@ export class Pacer {
 
   /** Nobody's turn comes any more. */
   close(reason: unknown): void {
-    this.#closed.abort();
+    this.#closed.abort(OVER);
     for (const waiting of this.#queue) waiting.fail(reason);
   }
 

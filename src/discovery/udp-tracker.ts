@@ -16,7 +16,7 @@ import {
   scrapeRequest,
   type UdpAnswer,
 } from '../protocol/tracker-udp.js';
-import { type Clock, systemClock, unlessAborted, within } from './clock.js';
+import { type Clock, OVER, systemClock, unlessAborted, within } from './clock.js';
 import { addressesOf, type Lookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
 import { Pacer } from './pacer.js';
 
@@ -215,7 +215,7 @@ export class UdpTrackers {
       throw error instanceof AggregateError ? error.errors[0] : error;
     } finally {
       signal.removeEventListener('abort', onAbort);
-      decided.abort();
+      decided.abort(OVER);
     }
   }
 
@@ -244,7 +244,7 @@ export class UdpTrackers {
       return await unlessAborted(answered, signal);
     } finally {
       this.#transactions.delete(transactionId);
-      settled.abort();
+      settled.abort(OVER);
     }
   }
 

@@ -16,6 +16,17 @@ const LOAD = { peers: 1, bytesPerSecond: 2, waiting: 0.5 };
 
 /** One message of every type, and the buffers it gives away. */
 const TO_GROUP = {
+  batch: [
+    {
+      type: 'batch',
+      messages: [
+        { type: 'recall', torrent: 1, lease: 2 },
+        { type: 'share', torrent: 1, lease: 2, buffer },
+        { type: 'batch', messages: [{ type: 'share', torrent: 1, lease: 3, buffer: another }] },
+      ],
+    },
+    [buffer, another],
+  ],
   listen: [{ type: 'listen', port: 0 }, []],
   addTorrent: [{ type: 'addTorrent', torrent: 1, infohash, peerId: infohash, port: 6881 }, []],
   metainfo: [

@@ -171,7 +171,7 @@ describe('an HTTP announce', () => {
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${GOOD.length}\r\n\r\n`);
         socket.write(GOOD);
         // As late as can be: with the next request.
-        socket.once('data', () => socket.destroy());
+        socket.once('data', () => socket.resetAndDestroy());
         socket.once('end', () => socket.end());
       });
     });
