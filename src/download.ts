@@ -19,7 +19,7 @@ import type { Announcer, TrackerStatus } from './discovery/announcer.js';
 import { SpateError } from './errors.js';
 import type { DownloadHost } from './host.js';
 import type { FromGroup, TorrentStats } from './messages.js';
-import { outOfPatience } from './patience.js';
+import { Patience } from './patience.js';
 import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
 import type { Bitfield } from './torrent/bitfield.js';
@@ -49,8 +49,7 @@ export class Download {
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
   readonly #groups: TorrentGroups;
-  #activatedAt = 0;
-  #progressAt = 0;
+  #patience: Patience | undefined;
   #downloaded = 0;
   #uploaded = 0;
   #wasted = 0;
@@ -181,9 +180,6 @@ export class Download {
   /** Joins the swarm: groups, trackers, peers. */
   async #join(have: Bitfield): Promise<void> {
     const { options, random, groupCount, budget } = this.#host;
-    const now = this.#host.now();
-    this.#state = 'downloading';
-    this.#activatedAt = this.#progressAt = now;
     this.#memory = SharedMemory.create(this.metainfo.pieceHashes, groupCount);
     this.#transfer = new Transfer(
       {
@@ -213,6 +209,10 @@ export class Download {
     const transfer = this.#transfer;
     await this.#content.restore(have, (piece, partial) => transfer.adopt(piece, partial));
     if (this.#stopping !== undefined) return;
+    // Not before: until its peers are added a download has none, and would give up.
+    const now = this.#host.now();
+    this.#state = 'downloading';
+    this.#patience = new Patience(options, now);
     for (const group of this.#host.placeTorrent(this.#geometry)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
@@ -250,7 +250,9 @@ export class Download {
 
   /** Makes the torrent known to a group; the door learns of one when a peer asks for it. */
   addGroup(group: number): void {
-    if (this.#memory === undefined || this.#transfer === undefined || this.#stopping !== undefined) return;
+    // Not while unfinished pieces are read back: none of them may be leased yet.
+    const isJoined = this.#state === 'downloading' || this.#state === 'seeding';
+    if (!isJoined || this.#memory === undefined || this.#transfer === undefined || this.#stopping !== undefined) return;
     this.#groups.add(
       group,
       { infohash: this.metainfo.infohash, peerId: this.#peerId, port: this.#host.port },
@@ -342,7 +344,7 @@ export class Download {
     this.#wasted += stats.wasted;
     this.#down.add(stats.downloaded, now);
     this.#up.add(stats.uploaded, now);
-    if (stats.downloaded > 0) this.#progressAt = now;
+    if (stats.downloaded > 0) this.#patience?.onProgress();
   }
 
   onGroupDeath(group: number): void {
@@ -365,17 +367,15 @@ export class Download {
   }
 
   #checkPatience(now: number): void {
-    const error = outOfPatience({
+    const prospects = {
       everConnected: this.#peers.everConnected,
-      activeMs: now - this.#activatedAt,
-      idleMs: now - this.#progressAt,
       hopeless: this.#announcer === undefined && this.#peers.isExhausted,
       announces: this.#announcer !== undefined,
       knownPeers: this.#peers.known,
       trackerError: this.#lastTrackerError,
       sawCorruption: this.#transfer?.sawCorruption === true,
-      options: this.#host.options,
-    });
+    };
+    const error = this.#patience?.onTick(prospects, now);
     if (error !== undefined) this.fail(error);
   }
 
