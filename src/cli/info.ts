@@ -2,16 +2,13 @@
 import type { Command } from 'commander';
 import type { Metainfo } from '../protocol/metainfo.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
-import { addOutputFlags, type OutputFlags } from './flags.js';
+import { addOutputFlags, addTorrentArgument, type OutputFlags } from './flags.js';
 import { Output } from './output.js';
 import { escapeControls, jsonLine } from './text.js';
 import { formatBytes } from './units.js';
 
 export function addInfo(program: Command): void {
-  const command = program
-    .command('info')
-    .description('show what a torrent says')
-    .argument('<torrent>', 'path of a .torrent file, or - for stdin');
+  const command = addTorrentArgument(program.command('info').description('show what a torrent says'));
   addOutputFlags(command).action(async (source: string, flags: OutputFlags) => {
     process.exitCode ??= await info(source, flags);
   });
