@@ -20,7 +20,7 @@ import { OVER } from './discovery/clock.js';
 import { SpateError } from './errors.js';
 import type { DownloadHost } from './host.js';
 import type { FromGroup, TorrentStats } from './messages.js';
-import { outOfPatience } from './patience.js';
+import { Patience } from './patience.js';
 import { Peers } from './peers.js';
 import type { Metainfo } from './protocol/metainfo.js';
 import { rateOf } from './rate-split.js';
@@ -52,8 +52,7 @@ export class Download implements TurnTaker {
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
   readonly #groups: TorrentGroups;
-  #activatedAt = 0;
-  #progressAt = 0;
+  #patience: Patience | undefined;
   #downloaded = 0;
   #uploaded = 0;
   #wasted = 0;
@@ -190,9 +189,6 @@ export class Download implements TurnTaker {
   /** Joins the swarm: groups, trackers, peers. */
   async #join(have: Bitfield): Promise<void> {
     const { options, random, groupCount, budget } = this.#host;
-    const now = this.#host.now();
-    this.#state = 'downloading';
-    this.#activatedAt = this.#progressAt = now;
     this.#memory = SharedMemory.create(this.metainfo.pieceHashes, groupCount);
     this.#transfer = new Transfer(
       {
@@ -224,6 +220,10 @@ export class Download implements TurnTaker {
     const transfer = this.#transfer;
     await this.#content.restore(have, (piece, partial) => transfer.adopt(piece, partial));
     if (this.#stopping !== undefined) return;
+    // Not before: until its peers are added a download has none, and would give up.
+    const now = this.#host.now();
+    this.#state = 'downloading';
+    this.#patience = new Patience(options, now);
     for (const group of this.#host.placeTorrent(this, this.#geometry)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
@@ -261,7 +261,9 @@ export class Download implements TurnTaker {
 
   /** Makes the torrent known to a group; the door learns of one when a peer asks for it. */
   addGroup(group: number): void {
-    if (this.#memory === undefined || this.#transfer === undefined || this.#stopping !== undefined) return;
+    // Not while unfinished pieces are read back: none of them may be leased yet.
+    const isJoined = this.#state === 'downloading' || this.#state === 'seeding';
+    if (!isJoined || this.#memory === undefined || this.#transfer === undefined || this.#stopping !== undefined) return;
     this.#groups.add(
       group,
       { infohash: this.metainfo.infohash, peerId: this.#peerId, port: this.#host.port },
@@ -359,7 +361,7 @@ export class Download implements TurnTaker {
     this.#wasted += stats.wasted;
     this.#down.add(stats.downloaded, now);
     this.#up.add(stats.uploaded, now);
-    if (stats.downloaded > 0) this.#progressAt = now;
+    if (stats.downloaded > 0) this.#patience?.onProgress();
   }
 
   onGroupDeath(group: number): void {
@@ -382,17 +384,15 @@ export class Download implements TurnTaker {
   }
 
   #checkPatience(now: number): void {
-    const error = outOfPatience({
+    const prospects = {
       everConnected: this.#peers.everConnected,
-      activeMs: now - this.#activatedAt,
-      idleMs: now - this.#progressAt,
       hopeless: this.#announcer === undefined && this.#peers.isExhausted,
       announces: this.#announcer !== undefined,
       knownPeers: this.#peers.known,
       trackerError: this.#lastTrackerError,
       sawCorruption: this.#transfer?.sawCorruption === true,
-      options: this.#host.options,
-    });
+    };
+    const error = this.#patience?.onTick(prospects, now);
     if (error !== undefined) this.fail(error);
   }
 

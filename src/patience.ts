@@ -1,14 +1,10 @@
-/** When a download gives up on its swarm, and what it says then. Pure. */
+/** When a download gives up on its swarm, and what it says then. Pure; times are passed in. */
 import { SpateError } from './errors.js';
 import type { Options } from './options.js';
 
 export interface Prospects {
   /** Whether any peer ever connected. */
   readonly everConnected: boolean;
-  /** Since the swarm was joined. */
-  readonly activeMs: number;
-  /** Since a byte came, or the swarm was joined. */
-  readonly idleMs: number;
   /** Nobody is connected, dialled or waiting to be, and nobody will tell of others. */
   readonly hopeless: boolean;
   /** Whether there is a tracker. */
@@ -18,22 +14,60 @@ export interface Prospects {
   readonly trackerError: string | undefined;
   /** Whether a piece has failed its hash. */
   readonly sawCorruption: boolean;
-  readonly options: Pick<Options, 'peerTimeoutMs' | 'stallTimeoutMs'>;
 }
 
-/** @returns UNAVAILABLE when no peer ever connected, BAD_DATA or STALLED when there were some; `undefined` to go on waiting */
-export function outOfPatience(prospects: Prospects): SpateError | undefined {
-  const { everConnected, activeMs, idleMs, hopeless, sawCorruption, options } = prospects;
-  if (!everConnected) return hopeless || isOver(activeMs, options.peerTimeoutMs) ? noPeers(prospects) : undefined;
-  if (!hopeless && !isOver(idleMs, options.stallTimeoutMs)) return undefined;
-  const why = sawCorruption ? 'every peer left sent bad data' : 'no peer gives what is missing';
-  return new SpateError(sawCorruption ? 'BAD_DATA' : 'STALLED', `${seconds(idleMs)} without a byte: ${why}`);
+type PatienceOptions = Pick<Options, 'peerTimeoutMs' | 'stallTimeoutMs' | 'haveBatchMs'>;
+
+/** Intervals between ticks that one tick counts for at most. */
+const MAX_TICKS = 2;
+
+/**
+ * Counts by ticks: while the process is stopped or starved it hears nothing, and that says nothing about the swarm.
+ */
+export class Patience {
+  readonly #options: PatienceOptions;
+  /** Since the swarm was joined. */
+  #activeMs = 0;
+  /** Since a byte came, or the first peer. */
+  #idleMs = 0;
+  #tickedAt: number;
+  #everConnected = false;
+
+  /** @param options `haveBatchMs` is the time between two ticks */
+  constructor(options: PatienceOptions, now: number) {
+    this.#options = options;
+    this.#tickedAt = now;
+  }
+
+  /** A byte has come. */
+  onProgress(): void {
+    this.#idleMs = 0;
+  }
+
+  /** @returns UNAVAILABLE when no peer ever connected, BAD_DATA or STALLED when there were some; `undefined` to go on waiting */
+  onTick(prospects: Prospects, now: number): SpateError | undefined {
+    const { peerTimeoutMs, stallTimeoutMs, haveBatchMs } = this.#options;
+    const waited = Math.min(now - this.#tickedAt, MAX_TICKS * Math.max(1, haveBatchMs));
+    this.#tickedAt = now;
+    this.#activeMs += waited;
+    this.#idleMs += waited;
+    const { everConnected, hopeless, sawCorruption } = prospects;
+    if (!everConnected) {
+      return hopeless || isOver(this.#activeMs, peerTimeoutMs) ? noPeers(prospects, this.#activeMs) : undefined;
+    }
+    // Who has only just come cannot have given anything.
+    if (!this.#everConnected) this.#idleMs = 0;
+    this.#everConnected = true;
+    if (!hopeless && !isOver(this.#idleMs, stallTimeoutMs)) return undefined;
+    const why = sawCorruption ? 'every peer left sent bad data' : 'no peer gives what is missing';
+    return new SpateError(sawCorruption ? 'BAD_DATA' : 'STALLED', `${seconds(this.#idleMs)} without a byte: ${why}`);
+  }
 }
 
 /** @param limitMs 0 waits for ever */
 const isOver = (waitedMs: number, limitMs: number): boolean => limitMs > 0 && waitedMs >= limitMs;
 
-function noPeers({ activeMs, announces, knownPeers, trackerError }: Prospects): SpateError {
+function noPeers({ announces, knownPeers, trackerError }: Prospects, activeMs: number): SpateError {
   const tried = knownPeers > 0 ? `none of ${knownPeers} peers could be reached` : 'no peer is known';
   const tracker = trackerError === undefined ? '' : `; tracker ${trackerError}`;
   const none = announces || knownPeers > 0 ? '' : '; the torrent names no tracker, add --tracker or --peer';

@@ -62,6 +62,8 @@ export interface SessionSettings {
   readonly nat?: boolean;
   /** What becomes of that, a line at a time. */
   readonly onNat?: (line: string) => void;
+  /** What asks the gateway: lets a test be one. */
+  readonly createMapping?: typeof gatewayMapping;
   /** Most bytes per second received and sent, all torrents together; 0 or absent for no limit. */
   readonly maxDown?: number;
   readonly maxUp?: number;
@@ -235,8 +237,8 @@ export class Session {
   }
 
   #createMapping(): PortMapping | undefined {
-    const onDetail = this.#settings.onNat ?? (() => {});
-    return gatewayMapping({ options: this.#options, bind: this.#bind, random: this.#secret, onDetail });
+    const { createMapping = gatewayMapping, onNat: onDetail = () => {} } = this.#settings;
+    return createMapping({ options: this.#options, bind: this.#bind, random: this.#secret, onDetail });
   }
 
   #createHost(workers: number): DownloadHost<Download> {

@@ -20,7 +20,9 @@ import type { GroupContext } from './context.js';
 import { LeaseDesk } from './lease-desk.js';
 import { Limit } from './limits.js';
 import { PeerSurvey } from './peer-survey.js';
+import { Tally } from './tally.js';
 import { Uploader } from './upload.js';
+import { UploadTurns } from './upload-turns.js';
 import { WantGauge } from './want-gauge.js';
 
 type MetainfoMessage = Extract<ToGroup, { type: 'metainfo' }>;
@@ -56,15 +58,8 @@ export class GroupTorrent implements SessionTorrent {
   readonly #survey: PeerSurvey;
   #content: Content | undefined;
   #removed: DisconnectReason | undefined;
-  #downloaded = 0;
-  #uploaded = 0;
-  #wasted = 0;
-  /** Connections that gave or took a block since the last statistics. */
-  readonly #working = new Set<number>();
-  /** Peers, and interested ones, that main has been told of. */
-  #reported = { peers: 0, interested: 0 };
-  /** By the rate limit's turns. */
-  #lastServed: Connection | undefined;
+  readonly #tally = new Tally();
+  readonly #turns = new UploadTurns();
 
   constructor(context: GroupContext, { torrent, infohash, peerId, port }: Extract<ToGroup, { type: 'addTorrent' }>) {
     this.#context = context;
@@ -165,7 +160,7 @@ export class GroupTorrent implements SessionTorrent {
 
   onClosed(connection: Connection, reason: DisconnectReason): void {
     this.#connections.delete(connection);
-    if (this.#lastServed === connection) this.#lastServed = undefined;
+    this.#turns.onClosed(connection);
     const { session, peer, host, port, incoming } = connection;
     if (session !== undefined) {
       const { uploaded } = session;
@@ -290,12 +285,12 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   onBlock(lease: PieceBuffer, bytes: number): void {
-    this.#downloaded += bytes;
+    this.#tally.downloaded += bytes;
     if (lease.isComplete) this.#ready.desk.hash(lease);
   }
 
   onWaste(bytes: number): void {
-    this.#wasted += bytes;
+    this.#tally.wasted += bytes;
   }
 
   takeRequests(blocks: number, now: number): number {
@@ -324,24 +319,10 @@ export class GroupTorrent implements SessionTorrent {
     if (session !== undefined) this.#ready.uploader.pump(session, connection);
   }
 
-  /** Who waits for the rate limit is served with the tick, after who was last: the first one to come may take it all. */
-  #serveByTurns(): void {
-    const waiting = [...this.#connections].flatMap((connection) => {
-      const queue = connection.session?.uploads.queue;
-      return queue !== undefined && queue.size > 0 ? [{ connection, queue }] : [];
-    });
-    const last = waiting.findIndex(({ connection }) => connection === this.#lastServed);
-    for (const { connection, queue } of [...waiting.slice(last + 1), ...waiting.slice(0, last + 1)]) {
-      const before = queue.size;
-      connection.serve();
-      if (queue.size < before) this.#lastServed = connection;
-    }
-  }
-
   /** Asks main for more when work runs out, which `short` says of the peer just read from. */
   ask(now: number, short = true): void {
     if (this.#content === undefined || this.#removed !== undefined) return;
-    const want = this.#content.gauge.measure(this.#sessions(), this.leases, short, this.#downloaded, now);
+    const want = this.#content.gauge.measure(this.#sessions(), this.leases, short, this.#tally.downloaded, now);
     if (want !== undefined) this.#context.post({ type: 'want', torrent: this.key, ...want });
   }
 
@@ -352,7 +333,7 @@ export class GroupTorrent implements SessionTorrent {
     this.#survey.onTick(this.#connections, this.needs.count === 0, this.#ready.private, now);
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);
     this.#fillAll();
-    if (this.#context.up.isLimited) this.#serveByTurns();
+    if (this.#context.up.isLimited) this.#turns.serve(this.#connections);
     const isEndgame = this.#ready.gauge.isStarved(now) && !this.#ready.memory.isSpent;
     if (isEndgame) for (const session of this.#sessions()) session.contest(now);
     this.ask(now);
@@ -369,26 +350,10 @@ export class GroupTorrent implements SessionTorrent {
 
   /** What happened since the last call; `undefined` when nothing did. */
   stats(): TorrentStats | undefined {
-    let [peers, interested, active] = [0, 0, 0];
-    for (const session of this.#sessions()) {
-      peers++;
-      if (session.peerInterested && !session.isUploadOnly) interested++;
-      if (session.downloads.recent > 0) {
-        active++;
-        this.#working.add(session.peer);
-      }
-      session.downloads.recent = 0;
-    }
-    const [downloaded, uploaded, wasted] = [this.#downloaded, this.#uploaded, this.#wasted];
-    const reported = this.#reported;
-    const isNews = peers !== reported.peers || interested !== reported.interested;
-    if (downloaded + uploaded + wasted === 0 && !isNews) return undefined;
-    this.#reported = { peers, interested };
-    this.#content?.gauge.onReset(downloaded);
-    this.#downloaded = this.#uploaded = this.#wasted = 0;
-    const working = [...this.#working];
-    this.#working.clear();
-    return { torrent: this.key, downloaded, uploaded, wasted, peers, interested, active, working };
+    const stats = this.#tally.take(this.#sessions());
+    if (stats === undefined) return undefined;
+    this.#content?.gauge.onReset(stats.downloaded);
+    return { torrent: this.key, ...stats };
   }
 
   /** Closes everything and gives every buffer back; `removed` follows the last one. */
@@ -448,7 +413,6 @@ export class GroupTorrent implements SessionTorrent {
 
   #onSent(session: PeerSession, bytes: number): void {
     session.uploaded += bytes;
-    this.#uploaded += bytes;
-    this.#working.add(session.peer);
+    this.#tally.onSent(session.peer, bytes);
   }
 }

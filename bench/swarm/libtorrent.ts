@@ -17,7 +17,7 @@ import { percent, printTable, seconds } from './table.js';
 /** The system's Python: any other lacks Debian's modules. */
 const PYTHON = '/usr/bin/python3';
 /** Beside the sources: a compiled copy of this file has none. */
-const SCRIPT = fileURLToPath(new URL('../../../bench/swarm/libtorrent-leecher.py', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../../../test/interop/libtorrent-peer.py', import.meta.url));
 const LEECHERS = 4;
 const UPLOAD = 4 * MIB;
 const RUNS = 3;
@@ -130,7 +130,8 @@ class Leecher {
   }
 
   static async start(torrent: string, folder: string): Promise<Leecher> {
-    const child = spawn(PYTHON, [SCRIPT, torrent, folder, `${UPLOAD}`], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const args = [SCRIPT, torrent, folder, '--told', '--upload-limit', `${UPLOAD}`];
+    const child = spawn(PYTHON, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     child.stdin.on('error', () => {});
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const address = await lineOf(lines, /^address (.+)$/);
@@ -142,7 +143,7 @@ class Leecher {
   }
 
   async complete(): Promise<void> {
-    await lineOf(this.#lines, /^complete$/);
+    await lineOf(this.#lines, /^torrent_finished_alert /);
   }
 
   async close(): Promise<void> {

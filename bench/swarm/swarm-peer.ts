@@ -12,12 +12,11 @@ import {
   have,
   INTERESTED,
   NOT_INTERESTED,
-  request,
   UNCHOKE,
 } from '../../test/helpers/scripted-peer.js';
 import type { SmallTorrent } from '../../test/helpers/small-torrent.js';
+import { type Source, SwarmBlocks } from './swarm-blocks.js';
 
-const BLOCK = 16_384;
 const HANDSHAKE = 68;
 
 export interface PeerPlan {
@@ -45,10 +44,9 @@ const SEND_AT_ONCE = 64;
 const UNSENT_BYTES = 1_048_576;
 
 /** One connection. */
-class Link {
+class Link implements Source {
   readonly socket: Socket;
   peerId = '';
-  /** One byte per piece. */
   readonly has: Uint8Array;
   amChoking = true;
   amInterested = false;
@@ -58,7 +56,6 @@ class Link {
   peerInterested = false;
   /** Requests of theirs, not answered yet. */
   asked: { piece: number; begin: number; length: number }[] = [];
-  /** Requests of ours, not answered yet: piece * blocks + block. */
   readonly owed = new Set<number>();
   received = 0;
   /** At the start of the round. */
@@ -76,17 +73,11 @@ export class SwarmPeer {
   readonly #links = new Set<Link>();
   /** Those that are gone, too. */
   readonly #everyLink: Link[] = [];
-  readonly #has: Uint8Array;
-  readonly #blocksPerPiece: number;
-  /** Per block: 0 missing, 1 requested, 2 here. */
-  readonly #blocks: Uint8Array;
-  readonly #availability: Uint32Array;
-  #left: number;
+  readonly #blocks: SwarmBlocks;
   #freeAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #round: NodeJS.Timeout | undefined;
   #turn = 0;
-  #drained = 0;
   /** When it had all, `performance.now()`. */
   completeAt: number | undefined;
   /** Payload bytes received, of use or not, and sent. */
@@ -97,14 +88,9 @@ export class SwarmPeer {
   #onFailure!: (error: Error) => void;
 
   private constructor(plan: PeerPlan, server: Server) {
-    const { torrent } = plan;
     this.plan = plan;
     this.#server = server;
-    this.#has = plan.has?.slice() ?? new Uint8Array(torrent.pieceCount).fill(1);
-    this.#blocksPerPiece = Math.ceil(torrent.pieceLength / BLOCK);
-    this.#blocks = new Uint8Array(torrent.pieceCount * this.#blocksPerPiece);
-    this.#availability = new Uint32Array(torrent.pieceCount);
-    this.#left = this.#has.filter((here) => here === 0).length;
+    this.#blocks = new SwarmBlocks(plan.torrent, plan.has);
     this.complete = new Promise((resolve, reject) => {
       this.#onComplete = resolve;
       this.#onFailure = reject;
@@ -163,7 +149,7 @@ export class SwarmPeer {
         at = HANDSHAKE;
         link.peerId = rest.toString('latin1', 48, 68);
         if (!dialled) socket.write(this.#greeting());
-        socket.write(bitfield(bitsOf(this.#has)));
+        socket.write(bitfield(bitsOf(this.#blocks.has)));
       }
       // Several answers are one write.
       socket.cork();
@@ -185,15 +171,14 @@ export class SwarmPeer {
 
   #onClose(link: Link): void {
     this.#links.delete(link);
-    this.#release(link);
-    for (const [piece, here] of link.has.entries()) this.#availability[piece]! -= here;
+    this.#blocks.forget(link);
   }
 
   #onMessage(link: Link, id: number, body: Buffer): void {
     switch (id) {
       case 0:
         link.peerChoking = true;
-        return this.#release(link);
+        return this.#blocks.release(link);
       case 1:
         link.peerChoking = false;
         return this.#ask(link);
@@ -204,10 +189,12 @@ export class SwarmPeer {
         link.peerInterested = false;
         return;
       case 4:
-        this.#learn(link, body.readUInt32BE());
+        this.#blocks.learn(link, body.readUInt32BE());
         return this.#ask(link);
       case 5:
-        for (const piece of link.has.keys()) if (body[piece >> 3]! & (0x80 >> (piece & 7))) this.#learn(link, piece);
+        for (const piece of link.has.keys()) {
+          if (body[piece >> 3]! & (0x80 >> (piece & 7))) this.#blocks.learn(link, piece);
+        }
         return this.#ask(link);
       case 6:
         if (link.amChoking) return;
@@ -317,19 +304,13 @@ export class SwarmPeer {
 
   // Downloads
 
-  #learn(link: Link, piece: number): void {
-    if (link.has[piece] === 1) return;
-    link.has[piece] = 1;
-    this.#availability[piece]!++;
-  }
-
   get #fetches(): boolean {
     return this.plan.trades === true || this.plan.drains === true;
   }
 
   #ask(link: Link): void {
     if (!this.#fetches) return;
-    const wants = this.plan.drains === true || link.has.some((here, piece) => here === 1 && this.#has[piece] === 0);
+    const wants = this.plan.drains === true || this.#blocks.wants(link);
     if (wants !== link.amInterested) {
       link.amInterested = wants;
       link.wasWanted ||= wants;
@@ -340,57 +321,16 @@ export class SwarmPeer {
     if (link.owed.size > window / 2) return;
     const requests: Buffer[] = [];
     while (link.owed.size < window) {
-      const index = this.plan.drains === true ? this.#nextToDrain(link) : this.#nextBlock(link);
+      const index = this.#next(link);
       if (index === -1) break;
-      link.owed.add(index);
-      if (this.#blocks[index] === 0) this.#blocks[index] = 1;
-      const piece = Math.floor(index / this.#blocksPerPiece);
-      const begin = (index % this.#blocksPerPiece) * BLOCK;
-      requests.push(request(piece, begin, this.#lengthAt(piece, begin)));
+      requests.push(this.#blocks.ask(link, index));
     }
     if (requests.length > 0) link.socket.write(Buffer.concat(requests));
   }
 
-  #nextToDrain(link: Link): number {
-    for (let tries = 0; tries < this.#blocks.length; tries++) {
-      const index = this.#drained++ % this.#blocks.length;
-      if (link.has[Math.floor(index / this.#blocksPerPiece)] === 1 && !link.owed.has(index)) return index;
-    }
-    return -1;
-  }
-
-  /** Begun pieces first, then the rarest; at the end what others owe. -1 for nothing. */
-  #nextBlock(link: Link): number {
-    const { pieceCount } = this.plan.torrent;
-    let [best, bestScore, contested] = [-1, Number.POSITIVE_INFINITY, -1];
-    const start = Math.floor((this.plan.random ?? Math.random)() * pieceCount);
-    for (let i = 0; i < pieceCount; i++) {
-      const piece = (start + i) % pieceCount;
-      if (link.has[piece] === 0 || this.#has[piece] === 1) continue;
-      let [missing, begun] = [-1, false];
-      for (let block = this.#blocksPerPiece - 1; block >= 0; block--) {
-        const index = piece * this.#blocksPerPiece + block;
-        const state = this.#blocks[index]!;
-        if (state === 0) missing = index;
-        else begun = true;
-        if (state === 1 && !link.owed.has(index)) contested = index;
-      }
-      const score = begun ? 0 : this.#availability[piece]!;
-      if (missing === -1 || score >= bestScore) continue;
-      [best, bestScore] = [missing, score];
-    }
-    // One at a time: there is no CANCEL here.
-    return best !== -1 || link.owed.size > 0 ? best : contested;
-  }
-
-  #lengthAt(piece: number, begin: number): number {
-    const { payload, pieceLength } = this.plan.torrent;
-    return Math.min(BLOCK, pieceLength - begin, payload.length - piece * pieceLength - begin);
-  }
-
-  #release(link: Link): void {
-    for (const index of link.owed) if (this.#blocks[index] === 1) this.#blocks[index] = 0;
-    link.owed.clear();
+  #next(link: Link): number {
+    const { drains, random = Math.random } = this.plan;
+    return drains === true ? this.#blocks.nextToDrain(link) : this.#blocks.next(link, random);
   }
 
   #onBlock(link: Link, piece: number, begin: number, bytes: Buffer): void {
@@ -399,32 +339,19 @@ export class SwarmPeer {
     if (!payload.subarray(from, from + bytes.length).equals(bytes)) {
       return this.#onFailure(new Error(`${link.peerId} sent wrong bytes of piece ${piece} to ${this.plan.peerId}`));
     }
-    const index = piece * this.#blocksPerPiece + begin / BLOCK;
-    link.owed.delete(index);
     link.received += bytes.length;
     this.received += bytes.length;
-    if (this.plan.drains !== true && this.#blocks[index] !== 2) {
-      this.#blocks[index] = 2;
-      const first = piece * this.#blocksPerPiece;
-      const last = first + Math.ceil(this.#lengthOf(piece) / BLOCK);
-      if (this.#blocks.subarray(first, last).every((state) => state === 2)) this.#onPiece(piece);
-    }
+    if (this.#blocks.onBlock(link, piece, begin, this.plan.drains !== true)) this.#onPiece(piece);
     this.#ask(link);
   }
 
-  #lengthOf(piece: number): number {
-    const { payload, pieceLength } = this.plan.torrent;
-    return Math.min(pieceLength, payload.length - piece * pieceLength);
-  }
-
   #onPiece(piece: number): void {
-    this.#has[piece] = 1;
     const news = have(piece);
     for (const link of this.#links) {
       // A peer that has it needs not be told.
       if (link.has[piece] === 0) link.socket.write(news);
     }
-    if (--this.#left > 0) return;
+    if (!this.#blocks.isComplete) return;
     this.completeAt = performance.now();
     for (const link of this.#links) {
       if (!link.amInterested) continue;

@@ -55,6 +55,15 @@ export interface SelectFlags {
 const UNLIMITED_BYTES = 2 ** 40;
 const MAX_WORKERS = 64;
 
+export function addTorrentArgument(command: Command): Command {
+  return command.argument('<torrent>', 'path of a .torrent file, or - for stdin');
+}
+
+/** A torrent, and where its payload is. */
+export function addDataArguments(command: Command): Command {
+  return addTorrentArgument(command).argument('[dir]', 'folder that holds the torrent’s file or folder', '.');
+}
+
 export function addOutputFlags(command: Command): Command {
   return command
     .option('--json', 'print one JSON object on stdout')

@@ -4,14 +4,11 @@ import type { Metainfo } from '../protocol/metainfo.js';
 import { escapeControls, jsonLine } from '../text.js';
 import { formatBytes } from '../units.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
-import { addOutputFlags, type OutputFlags } from './flags.js';
+import { addOutputFlags, addTorrentArgument, type OutputFlags } from './flags.js';
 import { Output } from './output.js';
 
 export function addInfo(program: Command): void {
-  const command = program
-    .command('info')
-    .description('show what a torrent says')
-    .argument('<torrent>', 'path of a .torrent file, or - for stdin');
+  const command = addTorrentArgument(program.command('info').description('show what a torrent says'));
   addOutputFlags(command).action(async (source: string, flags: OutputFlags) => {
     process.exitCode ??= await info(source, flags);
   });

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { jsonLine } from '../text.js';
 import { formatBytes } from '../units.js';
-import { addNetworkFlags, addOutputFlags, type NetworkFlags } from './flags.js';
+import { addDataArguments, addNetworkFlags, addOutputFlags, type NetworkFlags } from './flags.js';
 import type { Job } from './job.js';
 import type { RunContext } from './run.js';
 
@@ -11,11 +11,8 @@ import type { RunContext } from './run.js';
 const ANNOUNCE_WAIT_MS = 5_000;
 
 export function addSeed(program: Command): void {
-  const command = program
-    .command('seed')
-    .description('seed existing data until a signal')
-    .argument('<torrent>', 'path of a .torrent file, or - for stdin')
-    .argument('[dir]', 'folder that holds the torrent’s file or folder', '.');
+  const command = program.command('seed').description('seed existing data until a signal');
+  addDataArguments(command);
   addNetworkFlags(command);
   addOutputFlags(command).action(async (source: string, dir: string, flags: NetworkFlags) => {
     process.exitCode ??= await seed(source, dir, flags);

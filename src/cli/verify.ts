@@ -9,7 +9,14 @@ import { escapeControls, jsonLine } from '../text.js';
 import type { Bitfield } from '../torrent/bitfield.js';
 import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
-import { addOutputFlags, addSelectFlags, type OutputFlags, type SelectFlags, selectionOf } from './flags.js';
+import {
+  addDataArguments,
+  addOutputFlags,
+  addSelectFlags,
+  type OutputFlags,
+  type SelectFlags,
+  selectionOf,
+} from './flags.js';
 import { watchInterruption } from './interruption.js';
 import { errorJson, rounded } from './job.js';
 import { Output } from './output.js';
@@ -30,9 +37,8 @@ interface Verdict {
 export function addVerify(program: Command): void {
   const command = program
     .command('verify')
-    .description('hash what is on disk and name what is missing or bad; changes nothing')
-    .argument('<torrent>', 'path of a .torrent file, or - for stdin')
-    .argument('[dir]', 'folder that holds the torrent’s file or folder', '.');
+    .description('hash what is on disk and name what is missing or bad; changes nothing');
+  addDataArguments(command);
   addSelectFlags(command);
   addOutputFlags(command).action(async (source: string, dir: string, flags: OutputFlags & SelectFlags) => {
     process.exitCode ??= await verify(source, dir, flags);

@@ -13,8 +13,10 @@
  * claim one, what each has given counts before their age and direction do.
  */
 import type { DisconnectReason } from '../messages.js';
-import { addressKey, familyOf, type PeerAddress } from '../protocol/address.js';
+import { addressKey, type PeerAddress } from '../protocol/address.js';
 import type { EncryptionMode } from '../protocol/mse.js';
+import { worseOf } from './duplicates.js';
+import { Hosts } from './hosts.js';
 
 interface Entry {
   readonly address: PeerAddress;
@@ -49,10 +51,6 @@ export interface PeerConnection {
 /** Addresses remembered; then one that brings nothing is forgotten, which makes room for another. */
 const MAX_ADDRESSES = 10_000;
 const MAX_BACKOFF_MS = 3_600_000;
-/** Hosts banned; then the first one banned is forgiven for the next. */
-const MAX_BANNED = 10_000;
-/** Connections that have gone, of which is remembered whose they were: pieces they gave blocks of may fail later. */
-const MAX_DEPARTED = 4_000;
 /** Addresses that are compared for one dial. */
 const MOST_COMPARED = 200;
 /** Of an address whose priority is not known: neither good nor bad. */
@@ -76,10 +74,7 @@ export class PeerList {
   #everConnected = false;
   /** Deaths survived, by address: a peer that takes a group with it twice is not dialled a third time. */
   readonly #deaths = new Map<string, number>();
-  /** Hosts that sent bad data, the first one first. */
-  readonly #banned = new Set<string>();
-  /** Hosts of connections that have gone, the first one first. */
-  readonly #departed = new Map<string, { readonly group: number; readonly host: string }>();
+  readonly #hosts = new Hosts();
   /** When it is looked next for addresses whose peer is only claimed to be connected. */
   #freeAt = 0;
   /** No address is due before, unless one comes. */
@@ -150,7 +145,7 @@ export class PeerList {
     for (const address of addresses) {
       if (this.#entries.size >= MAX_ADDRESSES) break;
       const key = addressKey(address);
-      if (this.#entries.has(key) || this.#banned.has(address.host)) continue;
+      if (this.#entries.has(key) || this.#hosts.isBanned(address.host)) continue;
       this.#entries.set(key, this.#entryOf(address, now));
       this.#idle++;
       this.#dueAt = Number.NEGATIVE_INFINITY;
@@ -232,28 +227,9 @@ export class PeerList {
     const entry = this.#entries.get(key);
     if (entry !== undefined && !incoming) this.#move(entry, 'connected');
     if (twin === undefined) return undefined;
-    const doomed = this.#worseOf(twin, fresh, now);
+    const doomed = worseOf(twin, fresh, this.#ownId, this.#silentMs, now);
     this.#doomed.add(doomed);
     return doomed;
-  }
-
-  /**
-   * Which of two connections of one peer id goes. One that has been silent for long: it may be dead, or not be who it claims.
-   * Of dials that crossed, the one whose dialler has the lower peer id, so that both ends choose the same, as libtorrent does.
-   * Otherwise the newer one: who only claims an id cannot oust its owner.
-   */
-  #worseOf(twin: PeerConnection, fresh: PeerConnection, now: number): PeerConnection {
-    if (now - twin.workedAt >= this.#silentMs) return twin;
-    if (!this.#haveCrossed(twin, fresh, now)) return fresh;
-    const oursIsHigher = Buffer.compare(this.#ownId, fresh.peerId) > 0;
-    return fresh.incoming === oursIsHigher ? fresh : twin;
-  }
-
-  /** Whether two connections can come of both ends dialling at the same time, over one address family or over both. */
-  #haveCrossed(twin: PeerConnection, fresh: PeerConnection, now: number): boolean {
-    if (twin.incoming === fresh.incoming || now - twin.since >= this.#silentMs) return false;
-    const [old, other] = [twin.address.host, fresh.address.host];
-    return old === other || (familyOf(old) !== familyOf(other) && twin.workedAt === twin.since);
   }
 
   /** A connection has moved payload. */
@@ -282,7 +258,7 @@ export class PeerList {
 
   /** The IP address of a connection, also of one that has gone. */
   hostOf(group: number, peer: number): string | undefined {
-    return this.connection(group, peer)?.address.host ?? this.#departed.get(`${group}/${peer}`)?.host;
+    return this.connection(group, peer)?.address.host ?? this.#hosts.ofDeparted(group, peer);
   }
 
   /** A connected peer has named the port it listens on: an address to dial when it has left, and not before. */
@@ -301,7 +277,7 @@ export class PeerList {
     const connection = this.connection(group, peer);
     if (connection === undefined) return;
     this.#connections.delete(`${group}/${peer}`);
-    this.#depart(connection);
+    this.#hosts.onDeparted(group, peer, connection.address.host);
     if (connection.incoming) this.#incoming--;
     // The other end knows the rule, too, and may be quicker to close.
     const isDuplicate = this.#doomed.delete(connection) || reason === 'duplicate';
@@ -332,30 +308,25 @@ export class PeerList {
       if (entry.state === 'dialling' && entry.group === group) this.#move(entry, 'idle');
     }
     for (const { address } of suspects) this.#shun(address);
-    // Its successor counts its connections anew, and its leases are gone.
-    for (const [key, departed] of this.#departed) if (departed.group === group) this.#departed.delete(key);
+    this.#hosts.onGroupDeath(group);
     return suspects;
   }
 
   /** A host has sent bad data: nothing is dialled there again. @returns its open connections */
   ban(host: string): PeerConnection[] {
-    this.#banned.add(host);
-    for (const first of this.#banned) {
-      if (this.#banned.size <= MAX_BANNED) break;
-      this.#banned.delete(first);
-    }
+    this.#hosts.ban(host);
     for (const { address } of this.#entries.values()) if (address.host === host) this.#shun(address);
     return [...this.#connections.values()].filter(({ address }) => address.host === host);
   }
 
   isBannedHost(host: string): boolean {
-    return this.#banned.has(host);
+    return this.#hosts.isBanned(host);
   }
 
   /** Whether a connection with this address is refused. */
   isBanned(address: PeerAddress): boolean {
     const entry = this.#entries.get(addressKey(address));
-    return this.#banned.has(address.host) || (entry?.state === 'never' && entry.twin === undefined);
+    return this.#hosts.isBanned(address.host) || (entry?.state === 'never' && entry.twin === undefined);
   }
 
   /** The address is never dialled again. Its neighbours may be others behind one IP address: nothing is proven. */
@@ -368,14 +339,6 @@ export class PeerList {
     }
     entry.twin = undefined;
     this.#move(entry, 'never');
-  }
-
-  #depart({ group, peer, address }: PeerConnection): void {
-    this.#departed.set(`${group}/${peer}`, { group, host: address.host });
-    for (const first of this.#departed.keys()) {
-      if (this.#departed.size <= MAX_DEPARTED) break;
-      this.#departed.delete(first);
-    }
   }
 
   #entryOf(address: PeerAddress, dialAt: number): Entry {

@@ -56,24 +56,28 @@ const BAD: readonly (readonly [string, string, string])[] = [
   ['more files than there may be', multi(`d6:lengthi0e4:pathl1:aee`.repeat(500_001)), 'info.files'],
 ];
 
-test('a torrent made to hurt ends in exit code 3 and one line that names the field; nothing is written', async () => {
+test('torrents made to hurt end in exit code 3 and one line each that names the field; nothing is written', async () => {
   const folder = await temporaryFolder();
   const out = join(folder, 'out');
-  const run = async ([what, bytes, field]: (typeof BAD)[number]): Promise<void> => {
-    const path = join(folder, `${BAD.findIndex(([each]) => each === what)}.torrent`);
-    await writeFile(path, Buffer.from(bytes, 'latin1'));
-    const { code, stderr, stdout } = await spate([path, '-o', out]);
-    expect({ what, code, stdout, lines: stderr.split('\n').length }).toEqual({ what, code: 3, stdout: '', lines: 2 });
-    expect(stderr, what).toContain(field.startsWith('an ') ? field : `\`${field}\``);
-  };
-  const queue = BAD.values();
-  await Promise.all(
-    [1, 2].map(async () => {
-      for (const each of queue) await run(each);
+  const paths = await Promise.all(
+    BAD.map(async ([, bytes], i) => {
+      const path = join(folder, `${i}.torrent`);
+      await writeFile(path, Buffer.from(bytes, 'latin1'));
+      return path;
     }),
   );
+
+  const { code, stderr, stdout } = await spate([...paths, '-o', out, '--bind', '127.0.0.1']);
+
+  expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+  const lines = stderr.trimEnd().split('\n');
+  expect(lines).toHaveLength(BAD.length);
+  for (const [i, [what, , field]] of BAD.entries()) {
+    expect(lines[i], what).toContain(`spate: ${paths[i]}: invalid torrent: `);
+    expect(lines[i], what).toContain(field.startsWith('an ') ? field : `\`${field}\``);
+  }
   expect(await readdir(folder)).not.toContain('out');
-}, 120_000);
+});
 
 test('nesting without end is refused by its depth', async () => {
   const { code, stderr } = await spate(['info', '-'], { stdin: `d4:info${'l'.repeat(1_000_000)}` });
@@ -98,8 +102,8 @@ test('names that are unsafe, too long or collide are shown with what they became
   ]);
 });
 
-test('5,000 files are downloaded by a process that may open 256', async () => {
-  const files = Array.from({ length: 5_000 }, (_, i) => ({ path: [`d${i % 100}`, `f${i}`], length: i % 11 }));
+test('600 files are downloaded by a process that may open 256', async () => {
+  const files = Array.from({ length: 600 }, (_, i) => ({ path: [`d${i % 100}`, `f${i}`], length: i % 11 }));
   const length = files.reduce((sum, each) => sum + each.length, 0);
   const swarm = await testSwarm({ seed: 'many', name: 'many', length, files });
   await swarm.seeder();
@@ -108,5 +112,5 @@ test('5,000 files are downloaded by a process that may open 256', async () => {
   expect(await once(child, 'exit')).toEqual([0, null]);
   expect(await firstDifference(swarm.shape, swarm.downloads)).toBeUndefined();
   const made = execFileSync('find', [swarm.downloads, '-type', 'f']).toString().trim().split('\n');
-  expect(made).toHaveLength(5_000);
-}, 120_000);
+  expect(made).toHaveLength(600);
+}, 60_000);

@@ -1,12 +1,12 @@
 import { copyFile, mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { firstDifference, type PayloadShape } from '../../src/swarm/payload.js';
 import { startSeeder } from '../../src/swarm/seeder.js';
 import { CLI, spate, startSpate } from '../helpers/cli-run.js';
-import { LOCAL, PIECE, SINGLE, type TestSwarm, testSwarm } from '../helpers/cli-swarm.js';
+import { hasBytes, LOCAL, PIECE, SINGLE, type TestSwarm, testSwarm } from '../helpers/cli-swarm.js';
 
-const KILLS = Number(process.env.SPATE_TEST_KILLS ?? 8);
+const KILLS = Number(process.env.SPATE_TEST_KILLS ?? 5);
 /** 192 pieces. */
 const LONG: PayloadShape = { seed: 'long', name: 'long.bin', length: 192 * PIECE - 77 };
 /** Buffered payload of a run that is killed. */
@@ -58,7 +58,7 @@ test('a download that was stopped goes on with what it has, unfinished pieces in
   const swarm = await testSwarm(LONG);
   const seeder = await startSeeder({ torrent: swarm.torrent, dir: swarm.seeds, cli: CLI, flags: ['--max-up', '3MiB'] });
   const run = startSpate(get(swarm));
-  await run.said(' down ');
+  await hasBytes(swarm);
   run.child.kill('SIGINT');
   const first = await run.ended;
   await seeder.stop();
@@ -75,20 +75,36 @@ test('a download that was stopped goes on with what it has, unfinished pieces in
 });
 
 describe('a finished download', () => {
-  const finished = async (): Promise<TestSwarm> => {
-    const swarm = await testSwarm(SINGLE, () => []);
-    const { port } = await swarm.seeder();
-    expect((await spate(get(swarm, '--peer', `127.0.0.1:${port}`))).code).toBe(0);
-    return { ...swarm, seeder: swarm.seeder };
+  const closers: (() => Promise<void>)[] = [];
+  afterAll(async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  });
+
+  let made: Promise<{ readonly swarm: TestSwarm; readonly peer: readonly string[] }> | undefined;
+  /** One for all of these: each of them leaves it complete. */
+  const finished = () => {
+    made ??= (async () => {
+      const swarm = await testSwarm(
+        SINGLE,
+        () => [],
+        (close) => closers.push(close),
+      );
+      const peer = ['--peer', `127.0.0.1:${(await swarm.seeder()).port}`];
+      expect((await spate(get(swarm, ...peer))).code).toBe(0);
+      return { swarm, peer };
+    })();
+    return made;
   };
 
   test('ends at once, its pieces known', async () => {
-    const { code, stderr } = await spate(get(await finished()));
+    const { swarm } = await finished();
+    const { code, stderr } = await spate(get(swarm));
     expect({ code, known: known(stderr) }).toEqual({ code: 0, known: 40 });
   });
 
   test('is hashed with --check full', async () => {
-    const { code, stderr } = await spate(get(await finished(), '--check', 'full'));
+    const { swarm } = await finished();
+    const { code, stderr } = await spate(get(swarm, '--check', 'full'));
     expect({ code, known: known(stderr) }).toEqual({ code: 0, known: 0 });
   });
 
@@ -97,21 +113,22 @@ describe('a finished download', () => {
     ['truncated', async (path: string) => truncate(path, 10 * PIECE), 10, SINGLE.length - 10 * PIECE],
     ['missing', async (path: string) => rm(path), 0, SINGLE.length],
   ] as const)('is gone on with where its file is %s', async (_, damage, left, missing) => {
-    const swarm = await finished();
+    const { swarm, peer } = await finished();
     await damage(join(swarm.downloads, SINGLE.name));
-    const { port } = await swarm.seeder();
-    const { code, stderr, stdout } = await spate(get(swarm, '--peer', `127.0.0.1:${port}`));
+    const { code, stderr, stdout } = await spate(get(swarm, ...peer));
     expect({ code, known: known(stderr), found: found(stderr) }).toEqual({ code: 0, known: 0, found: left });
     expect(JSON.parse(stdout).downloads[0].downloaded).toBe(missing);
     expect(await firstDifference(swarm.shape, swarm.downloads)).toBeUndefined();
   });
 
   test('whose file has grown is hashed, and said to be longer', async () => {
-    const swarm = await finished();
-    await writeFile(join(swarm.downloads, SINGLE.name), 'more', { flag: 'a' });
+    const { swarm } = await finished();
+    const path = join(swarm.downloads, SINGLE.name);
+    await writeFile(path, 'more', { flag: 'a' });
     const { code, stderr } = await spate(get(swarm));
     expect({ code, known: known(stderr) }).toEqual({ code: 0, known: 0 });
     expect(stderr).toContain(`has ${SINGLE.length + 4} bytes, expected ${SINGLE.length}`);
+    await truncate(path, SINGLE.length);
   });
 });
 

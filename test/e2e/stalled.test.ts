@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
 import { parseMetainfo } from '../../src/protocol/metainfo.js';
 import { startSpate } from '../helpers/cli-run.js';
-import { LOCAL, SINGLE, type TestSwarm, testSwarm } from '../helpers/cli-swarm.js';
+import { hasBytes, LOCAL, SINGLE, type TestSwarm, testSwarm } from '../helpers/cli-swarm.js';
 
 /** Options of a Node whose flushes hang: each takes a thread of the pool and never ends, as on a disk that does not answer. */
 async function hangingFlushes({ folder }: TestSwarm): Promise<NodeJS.ProcessEnv> {
@@ -28,7 +28,7 @@ async function stopping() {
   await swarm.seeder();
   const flags = ['-o', swarm.downloads, ...LOCAL, '--json', '-v', '--max-down', '200KiB'];
   const run = startSpate([swarm.torrent, ...flags], { env: await hangingFlushes(swarm) });
-  await run.said(' down ');
+  await hasBytes(swarm);
   run.child.kill('SIGINT');
   await run.said('stopping');
   return { swarm, run };

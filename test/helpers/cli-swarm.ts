@@ -1,12 +1,12 @@
-// A swarm on loopback for one test: payload, torrent, tracker and seeding processes, all gone when the test ends.
-import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+// A swarm on loopback for one test, or for some: payload, torrent, tracker and seeding processes, all gone at the end.
+import { mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { type PayloadShape, payloadTorrent, writePayload } from '../../src/swarm/payload.js';
 import { type Seeder, startSeeder } from '../../src/swarm/seeder.js';
 import { type RunningTracker, startTracker } from '../../src/swarm/tracker.js';
 import { CLI } from './cli-run.js';
-import { temporaryFolder } from './fs-temp.js';
+import { type AtEnd, temporaryFolder } from './fs-temp.js';
 
 export const PIECE = 65_536;
 /** 40 pieces, the last one short. */
@@ -39,12 +39,16 @@ export interface TestSwarm {
   seeder(): Promise<Seeder>;
 }
 
-/** A payload with its torrent and a tracker; nobody seeds it yet. */
+/**
+ * A payload with its torrent and a tracker; nobody seeds it yet.
+ * @param atEnd when all of it goes, with the test if absent
+ */
 export async function testSwarm(
   shape: PayloadShape,
   trackers: (tracker: RunningTracker) => readonly (readonly string[])[] = ({ httpUrl }) => [[httpUrl]],
+  atEnd: AtEnd = onTestFinished,
 ): Promise<TestSwarm> {
-  const folder = await temporaryFolder();
+  const folder = await temporaryFolder(atEnd);
   const [seeds, downloads, torrent] = ['seeds', 'downloads', 'it.torrent'].map((name) => join(folder, name)) as [
     string,
     string,
@@ -52,12 +56,12 @@ export async function testSwarm(
   ];
   await mkdir(downloads);
   const tracker = await startTracker({ host: '127.0.0.1' });
-  onTestFinished(() => tracker.close());
+  atEnd(() => tracker.close());
   const hashes = await writePayload(shape, seeds, PIECE);
   await writeFile(torrent, payloadTorrent(shape, PIECE, hashes, trackers(tracker)));
   const seeder = async (): Promise<Seeder> => {
     const started = await startSeeder({ torrent, dir: seeds, cli: CLI });
-    onTestFinished(async () => {
+    atEnd(async () => {
       await started.stop();
     });
     return started;
@@ -69,6 +73,14 @@ export async function testSwarm(
 export async function keepPieces({ shape, seeds }: TestSwarm, pieces: number): Promise<void> {
   await truncate(join(seeds, shape.name), pieces * PIECE);
 }
+
+/** Resolves when a download into the swarm's folder has written something. */
+export async function hasBytes({ shape, downloads }: TestSwarm): Promise<void> {
+  const path = join(downloads, shape.name);
+  await expect.poll(async () => (await stat(path).catch(() => undefined))?.blocks ?? 0, POLL).toBeGreaterThan(0);
+}
+
+const POLL = { interval: 10, timeout: 20_000 };
 
 /** Removes the payload. */
 export async function loseAll({ seeds }: TestSwarm): Promise<void> {

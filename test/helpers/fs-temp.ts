@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-/** A new empty folder, its path free of symlinks; removed when the test ends. */
-export async function temporaryFolder(): Promise<string> {
+/** Has something done at an end. */
+export type AtEnd = (close: () => Promise<void>) => void;
+
+/** A new empty folder, its path free of symlinks; removed when the test ends, or at another end. */
+export async function temporaryFolder(atEnd: AtEnd = onTestFinished): Promise<string> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'spate-test-')));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  atEnd(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 

@@ -362,9 +362,10 @@ export async function oneOfMany(
   close(): Promise<void>;
 }> {
   const connected: RawPeer[] = [];
+  const announced: Buffer[] = [];
   const peer = await ScriptedPeer.listen(async (connection) => {
     await connection.bytes(68);
-    connection.send(handshakeOf(torrent.infohash, peerId), bitfield(has), UNCHOKE);
+    connection.send(handshakeOf(torrent.infohash, peerId), bitfield(has), UNCHOKE, ...announced);
     connected.push(connection);
     for (;;) {
       const asked = askedOf((await connection.nextOf(6)).body);
@@ -375,6 +376,7 @@ export async function oneOfMany(
     host,
     port: peer.port,
     announce: (pieces) => {
+      announced.push(...pieces.map(have));
       for (const connection of connected) connection.send(...pieces.map(have));
     },
     close: () => peer.close(),

@@ -1,13 +1,18 @@
-"""A BitTorrent client on loopback made of Debian's libtorrent, for the interop tests.
+"""A BitTorrent client on loopback made of Debian's libtorrent, for the interop tests and the bench `libtorrent`.
 
 usage: libtorrent-peer.py TORRENT FOLDER [--leave] [--encrypt] [--crawl] [--passive] [--connect HOST:PORT]
+                          [--upload-limit BYTES_PER_SECOND] [--told]
 
 Hashes what FOLDER has, prints the `address` it accepts peers on, fetches the rest and seeds. Prints `seeding` when all is on
 disk; with --leave it ends then. --encrypt: speaks RC4 only. --crawl: fetches next to nothing. --passive: dials nobody.
---connect: is connected to this peer before it prints its address.
+--connect: is connected to this peer before it prints its address. --told: reads lines HOST:PORT of peers to connect to, up to
+`go`, and ends with stdin.
 """
 
 import argparse
+import os
+import sys
+import threading
 import time
 
 import libtorrent as lt
@@ -22,6 +27,8 @@ parser.add_argument("--encrypt", action="store_true")
 parser.add_argument("--crawl", action="store_true")
 parser.add_argument("--passive", action="store_true")
 parser.add_argument("--connect")
+parser.add_argument("--upload-limit", type=int)
+parser.add_argument("--told", action="store_true")
 wanted = parser.parse_args()
 
 kinds = lt.alert.category_t
@@ -43,14 +50,42 @@ if wanted.encrypt:
     settings["allowed_enc_level"] = int(lt.enc_level.rc4)
 if wanted.passive:
     settings["enable_outgoing_tcp"] = False
+if wanted.upload_limit:
+    settings["upload_rate_limit"] = wanted.upload_limit
 session = lt.session(settings)
+if wanted.upload_limit:
+    # Peers on loopback are exempt from the limits of a session unless their class says otherwise.
+    everybody = lt.ip_filter()
+    everybody.add_rule("0.0.0.0", "255.255.255.255", 1)
+    session.set_peer_class_filter(everybody)
 handle = session.add_torrent({"ti": lt.torrent_info(wanted.torrent), "save_path": wanted.folder})
 if wanted.crawl:
     handle.set_download_limit(CRAWL_BYTES_PER_SECOND)
 
 
+def connect(address):
+    host, port = address.split(":")
+    handle.connect_peer((host, int(port)))
+
+
 def is_connected():
     return any(not peer.flags & (peer.connecting | peer.handshake) for peer in handle.get_peer_info())
+
+
+def connect_to_told():
+    told = []
+    for line in sys.stdin:
+        if line.strip() == "go":
+            break
+        told.append(line.strip())
+    for address in told:
+        connect(address)
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+
+
+def end_with_stdin():
+    sys.stdin.read()
+    os._exit(0)
 
 
 while True:
@@ -60,11 +95,12 @@ while True:
         if isinstance(alert, lt.torrent_checked_alert):
             # Peers that come earlier are sent away.
             if wanted.connect:
-                host, port = wanted.connect.split(":")
-                handle.connect_peer((host, int(port)))
+                connect(wanted.connect)
                 while not is_connected():
                     time.sleep(0.05)
             print(f"address 127.0.0.1:{session.listen_port()}", flush=True)
+            if wanted.told:
+                connect_to_told()
         elif isinstance(alert, lt.torrent_finished_alert):
             handle.flush_cache()
         elif isinstance(alert, lt.cache_flushed_alert) and handle.status().is_seeding:

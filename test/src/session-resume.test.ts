@@ -2,6 +2,8 @@ import { readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { DownloadEvent } from '../../src/api.js';
+import type { SessionSettings } from '../../src/session.js';
+import { gate, RecordingDisk } from '../helpers/fs-disk.js';
 import { type RawPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
 import { emptyFolder, ending, openSession } from '../helpers/session-harness.js';
 import { smallTorrent } from '../helpers/small-torrent.js';
@@ -10,16 +12,29 @@ const BLOCK = 16_384;
 /** 3 pieces of 8 blocks. */
 const torrent = smallTorrent(3 * 8 * BLOCK, 8 * BLOCK);
 
+const TICK_MS = 10;
+
 /** A session's run of the torrent. */
-async function run(out: string, stateFolder: string, port: number) {
-  const session = await openSession({}, { stateFolder });
+async function run(out: string, stateFolder: string, port: number, settings: SessionSettings = {}) {
+  const session = await openSession({ haveBatchMs: TICK_MS }, { stateFolder, ...settings });
   const events: DownloadEvent[] = [];
   const peers = [{ host: '127.0.0.1', port }];
   const download = session.add(torrent.bytes, { out, peers, onEvent: (event) => events.push(event) });
   return { session, download, events };
 }
 
-it('blocks of an unfinished piece are not asked for again after a stop', async () => {
+/** A disk on which a read takes longer than several ticks of the session. */
+function slowToRead(): RecordingDisk {
+  const [disk, { opened, open }] = [new RecordingDisk(), gate()];
+  disk.intervene = ({ name }) => {
+    if (name !== 'readv') return undefined;
+    setTimeout(open, 5 * TICK_MS);
+    return opened;
+  };
+  return disk;
+}
+
+it('blocks of an unfinished piece are read back, however long it takes, and not asked for again after a stop', async () => {
   const [out, state] = [await emptyFolder(), await emptyFolder()];
   const given = new Set<string>();
   let onFive = (): void => {};
@@ -43,9 +58,11 @@ it('blocks of an unfinished piece are not asked for again after a stop', async (
   expect(await first.download.done.catch((error) => error.code)).toBe('CLOSED');
 
   const seed = await ending(ScriptedSeed.listen(torrent, { peerId: '-XX0001-the-other-1-' }));
-  const second = await run(out, state, seed.port);
+  const disk = slowToRead();
+  const second = await run(out, state, seed.port, { disk });
   await second.download.done;
 
+  expect(disk.named('readv').length).toBeGreaterThan(0);
   const asked = seed.requests.map(({ piece, begin }) => `${piece} ${begin}`);
   expect(asked.filter((request) => given.has(request))).toEqual([]);
   expect(new Set(asked).size).toBe(24 - 5);

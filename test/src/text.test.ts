@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { displayWidth, escapeControls, jsonLine, shortened, truncate } from '../../src/text.js';
+import { anyText } from '../helpers/arbitraries.js';
 
 test.each([
   ['plain text, ünïcödé, 日本', 'plain text, ünïcödé, 日本'],
@@ -17,7 +18,7 @@ test.each([
 
 test('nothing that escapes to a terminal is left in any text', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), (text) => {
+    fc.property(anyText(), (text) => {
       expect(escapeControls(text)).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
     }),
   );
@@ -25,7 +26,7 @@ test('nothing that escapes to a terminal is left in any text', () => {
 
 test('JSON with hostile text is one harmless line that reads back as it was', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), (text) => {
+    fc.property(anyText(), (text) => {
       const line = jsonLine({ text });
       expect(line).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
       expect(JSON.parse(line)).toEqual({ text });

@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { spate, startSpate } from '../../helpers/cli-run.js';
+import { descendantsOf, isAlive, listeners, listenersOf } from '../../helpers/proc.js';
 
 const SMALL = ['--size', '1MiB', '--piece', '32KiB', '--conns', '1', '--workers', '1', '--runs', '1', '--warmup', '0'];
 let folder = '';
@@ -12,26 +13,30 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('spate bench', { timeout: 120_000 }, () => {
-  it.each(['swarm', 'upload', 'dual', 'many', 'recheck', 'hash', 'disk', 'net', 'codec'])(
-    'measures %s and leaves no file behind',
-    async (scenario) => {
-      const files = scenario === 'many' ? ['--files', '8'] : [];
-      const { code, stdout, stderr } = await spate(['bench', scenario, ...SMALL, ...files, '--json', '-q'], {
-        env: { TMPDIR: folder },
-      });
-      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      const { results, settings } = JSON.parse(stdout);
-      expect(settings.scenario).toBe(scenario);
-      expect(results[0].spreads.goodput.median).toBeGreaterThan(0);
-      expect(await readdir(folder)).toEqual([]);
-    },
-  );
+  it.each<[string, string[], string[]]>([
+    ['swarm', ['hash', 'disk', 'net'], []],
+    ['swarm', ['hash', 'net'], ['--storage', 'null']],
+    ['upload', [], []],
+    ['dual', ['hash', 'disk', 'net'], []],
+    ['many', ['hash', 'disk'], ['--files', '8']],
+    ['recheck', ['hash'], []],
+    ...['hash', 'disk', 'net', 'codec'].map((stage): [string, string[], string[]] => [stage, [stage], []]),
+  ])('measures %s with the ceilings %j and leaves no file behind (%j)', async (scenario, ceilings, flags) => {
+    const args = ['bench', scenario, ...SMALL, '--seeders', '1', ...flags, '--json', '-q'];
+    const { code, stdout, stderr } = await spate(args, { env: { TMPDIR: folder } });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { results, settings } = JSON.parse(stdout);
+    expect(settings.scenario).toBe(scenario);
+    expect(results[0].spreads.goodput.median).toBeGreaterThan(0);
+    expect(Object.keys(results[0].ceilings)).toEqual(ceilings);
+    if (scenario === 'swarm') expect(results[0].runs[0].latencyP50).toBeGreaterThan(0);
+    expect(await readdir(folder)).toEqual([]);
+  });
 
-  it('tells latency, saves, compares, and ends with 12 when an assertion does not hold', async () => {
+  it('saves, compares, and ends with 12 when an assertion does not hold', async () => {
     const file = join(folder, 'saved.json');
-    const common = ['bench', ...SMALL, '--storage', 'null'];
+    const common = ['bench', 'codec', ...SMALL];
     expect((await spate([...common, '--save', file, '--assert', 'goodput>=1B/s'])).code).toBe(0);
-    expect(JSON.parse(await readFile(file, 'utf8')).results[0].runs[0].latencyP50).toBeGreaterThan(0);
     const second = await spate([...common, '--baseline', file, '--assert', 'goodput>=1000GiB/s']);
     expect(second.code).toBe(12);
     expect(second.stderr).toContain('asserted goodput>=1000GiB/s');
@@ -44,12 +49,24 @@ describe('spate bench', { timeout: 120_000 }, () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
-  it('leaves nothing behind when it is interrupted', async () => {
+  it.runIf(process.platform === 'linux')('leaves no process, port or file behind when it is interrupted', async () => {
     const slow = ['bench', ...SMALL, '--seed-rate', '10KiB'];
     const running = startSpate(slow, { env: { TMPDIR: folder } });
     await running.said('run 1 of 1');
+    const family = () => {
+      const pids = descendantsOf(running.child.pid!);
+      return { pids, ports: listenersOf(pids) };
+    };
+    // Two seeders and the client, each with a port.
+    await expect.poll(() => family().ports.length, { timeout: 20_000 }).toBe(3);
+    const { pids, ports } = family();
+    expect(pids).toHaveLength(3);
+
     running.child.kill('SIGINT');
+
     expect((await running.ended).code).toBe(130);
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(ports.filter((inode) => listeners().has(inode))).toEqual([]);
     expect(await readdir(folder)).toEqual([]);
   });
 

@@ -112,16 +112,16 @@ describe('a torrent of many files', () => {
     expect(parse(multi(file('a') + link + file('b'))).files.map(({ offset }) => offset)).toEqual([0, 1, 1]);
   });
 
-  it('reads a hundred thousand files', () => {
-    const count = 100_000;
+  it('reads tens of thousands of files', () => {
+    const count = 40_000;
     const files = Array.from({ length: count }, (_, i) => `d6:lengthi16e4:pathl1:d6:f${10 ** 4 + (i >> 1)}ee`).join('');
     const info = `d5:filesl${files}e4:name1:t12:piece lengthi16e6:pieces${count * 20}:${A.repeat(count)}e`;
     const metainfo = parse(`d4:info${info}e`);
     expect(metainfo.files).toHaveLength(count);
     expect(metainfo.length).toBe(count * 16);
     expect(metainfo.files.at(-1)).toEqual({
-      path: ['t', 'd', 'f59999 (2)'],
-      originalPath: ['t', 'd', 'f59999'],
+      path: ['t', 'd', 'f29999 (2)'],
+      originalPath: ['t', 'd', 'f29999'],
       length: 16,
       offset: (count - 1) * 16,
       pad: false,

@@ -1,4 +1,3 @@
-import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,6 +9,7 @@ import { PcpMapper } from '../../../../src/discovery/port-mapping/pcp.js';
 import { gatewayMapping, PortMapping } from '../../../../src/discovery/port-mapping/port-mapping.js';
 import { type UpnpDeps, UpnpMapper } from '../../../../src/discovery/port-mapping/upnp.js';
 import { DEFAULTS, type Options } from '../../../../src/options.js';
+import { pcpAnswer, udpGateway } from '../../../helpers/nat-gateway.js';
 import { settle, VirtualClock } from '../../../helpers/tracker-clock.js';
 
 const HOST = '127.0.0.1';
@@ -23,31 +23,6 @@ afterEach(() => {
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await settle();
 }
-
-/** A UDP gateway on loopback that answers by a script, and keeps what it was asked. */
-async function udpGateway(script: (asked: Buffer) => Uint8Array | string | undefined) {
-  const socket = dgram.createSocket('udp4');
-  const asked: Buffer[] = [];
-  socket.on('message', (bytes, from) => {
-    asked.push(bytes);
-    const answer = script(bytes);
-    if (answer !== undefined) socket.send(answer, from.port, from.address);
-  });
-  socket.bind(0, HOST);
-  await once(socket, 'listening');
-  closers.push(() => socket.close());
-  return { asked, socket, at: { host: HOST, port: socket.address().port } };
-}
-
-const pcpAnswer = (asked: Buffer, port: number): Buffer => {
-  const answer = Buffer.alloc(60);
-  asked.copy(answer);
-  answer[1] = 0x81;
-  answer.fill(0, 2, 24);
-  answer.writeUInt32BE(asked.readUInt32BE(4), 4);
-  answer.writeUInt16BE(port, 42);
-  return answer;
-};
 
 describe('PCP', () => {
   const mapper = (gateway: { host: string; port: number } | undefined, clock = systemClock) =>
