@@ -1,7 +1,8 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { spate, startSpate } from '../helpers/cli-run.js';
+import { smallDisk } from '../helpers/fs-small.js';
 import { type ManyTorrents, manyTorrents } from '../helpers/many-torrents.js';
 
 const KIB = 1024;
@@ -216,6 +217,23 @@ test('a deadline ends a batch', async () => {
     ['failed', 'STALLED'],
     ['failed', 'STALLED'],
   ]);
+});
+
+test('a disk that is too small ends what has no room on it; with more room the same command finishes', async () => {
+  const many = await manyTorrents({ count: 8, length: 256 * KIB, pieceLength: 32 * KIB });
+  await many.seed();
+  await mkdir(many.out);
+  const grow = smallDisk(many.out, 1024);
+  const first = await spate(batch(many, many.torrents, '--json'), env(many));
+  expect(first.code).toBe(7);
+  const { totals, items } = JSON.parse(first.stdout) as Report;
+  expect(totals.states).toEqual({ done: 4, failed: 4 });
+  expect(new Set(items.map(({ error }) => error?.code))).toEqual(new Set([undefined, 'DISK_FULL']));
+  expect(await many.complete()).toHaveLength(4);
+  grow(4096);
+  const second = await spate(batch(many, many.torrents, '--json'), env(many));
+  expect(JSON.parse(second.stdout)).toMatchObject({ exitCode: 0, totals: { states: { already: 4, done: 4 } } });
+  expect(await many.complete()).toHaveLength(8);
 });
 
 test('each of two shards takes its part, together they take all', async () => {
