@@ -52,7 +52,10 @@ export class Download implements TurnTaker {
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
   readonly #groups: TorrentGroups;
+  /** Groups that dial for it; each learns of the torrent with its first peer, so that one peer costs one thread. */
+  #placed: readonly number[] = [];
   #patience: Patience | undefined;
+  #firstByteAt: number | undefined;
   #downloaded = 0;
   #uploaded = 0;
   #wasted = 0;
@@ -80,6 +83,7 @@ export class Download implements TurnTaker {
       },
       {
         onCanDial: () => host.turns.onCanDial(this),
+        onDial: (group) => this.addGroup(group),
         onPeer: (what, address, peerId) => this.#emit({ type: 'peer', what, address, ...(peerId && { peerId }) }),
         onWarning: (message) => this.#emit({ type: 'warning', message }),
       },
@@ -128,6 +132,11 @@ export class Download implements TurnTaker {
 
   get connections(): number {
     return this.#peers.connected + this.#peers.dialling;
+  }
+
+  /** When payload came first, of `performance.now()`; `undefined` before. */
+  get firstByteAt(): number | undefined {
+    return this.#firstByteAt;
   }
 
   stats(): DownloadStats {
@@ -224,7 +233,7 @@ export class Download implements TurnTaker {
     const now = this.#host.now();
     this.#state = 'downloading';
     this.#patience = new Patience(options, now);
-    for (const group of this.#host.placeTorrent(this, this.#geometry)) this.addGroup(group);
+    this.#placed = this.#host.placeTorrent(this, this.#geometry);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
   }
@@ -302,7 +311,7 @@ export class Download implements TurnTaker {
 
   /** Dials addresses that are due, at most `allowance`. @returns how many */
   dial(allowance: number, now: number): number {
-    return this.#stopping === undefined ? this.#peers.dial(this.#groups.all, allowance, now) : 0;
+    return this.#stopping === undefined ? this.#peers.dial(this.#placed, allowance, now) : 0;
   }
 
   /** Whether addresses are due that only wait for room in the session. */
@@ -321,6 +330,7 @@ export class Download implements TurnTaker {
       case 'want':
         return this.#transfer?.onWant(group, message.count, message.leased);
       case 'verified':
+        this.#firstByteAt ??= now;
         return this.#transfer?.onVerified(message.leases);
       case 'returned':
         return this.#transfer?.onReturned(group, message);
@@ -361,7 +371,9 @@ export class Download implements TurnTaker {
     this.#wasted += stats.wasted;
     this.#down.add(stats.downloaded, now);
     this.#up.add(stats.uploaded, now);
-    if (stats.downloaded > 0) this.#patience?.onProgress();
+    if (stats.downloaded === 0) return;
+    this.#firstByteAt ??= now;
+    this.#patience?.onProgress();
   }
 
   onGroupDeath(group: number): void {

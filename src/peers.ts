@@ -38,6 +38,8 @@ export interface PeersSettings {
 export interface PeersEvents {
   /** Addresses wait to be dialled, or there is room for more. */
   onCanDial(): void;
+  /** The group is about to be told to dial. */
+  onDial(group: number): void;
   /** Something happened to a peer, in words. */
   onPeer(what: string, address: PeerAddress, peerId?: Uint8Array): void;
   onWarning(message: string): void;
@@ -116,6 +118,7 @@ export class Peers {
       const group = groups.reduce((least, next) => (this.#list.load(next) < this.#list.load(least) ? next : least));
       const address = this.#list.dial(group, now, rank);
       if (address === undefined) break;
+      this.#events.onDial(group);
       send(group, { type: 'connect', torrent, ...address, encrypted: this.#list.isEncrypted(address) });
       dialled++;
     }

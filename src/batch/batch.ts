@@ -172,7 +172,7 @@ export class Batch {
     this.#emit(item, { type: 'started', attempt: item.attempts });
     const download = await this.#enter(item);
     await download.done;
-    item.onTick(now());
+    item.onTick();
     item.onEnd(now());
     this.#room.release(item);
     this.#onDone(item);
@@ -246,7 +246,7 @@ export class Batch {
   /** What becomes of an item whose attempt has failed. */
   async #onFailure(item: Item, error: unknown): Promise<void> {
     const { now, stallAction, retries, retryWaitMs } = this.#settings;
-    item.onTick(now());
+    item.onTick();
     item.onEnd(now());
     this.#room.release(item);
     const { stopReason, hasMoved, download } = item;
@@ -305,7 +305,7 @@ export class Batch {
 
   #look(item: Item, now: number): void {
     const { itemDeadlineMs, seed } = this.#settings;
-    const { bytes, left } = item.onTick(now);
+    const { bytes, left } = item.onTick();
     const since = this.#seeding.get(item);
     if (since !== undefined) {
       if (now - since >= seed!.ms || item.uploaded >= seed!.ratio * item.length) item.download?.stop();

@@ -97,12 +97,12 @@ export class Item {
   }
 
   /** Looks at the statistics. @returns bytes that have come since the last call, and are still to come */
-  onTick(now: number): { readonly bytes: number; readonly left: number } {
+  onTick(): { readonly bytes: number; readonly left: number } {
     const stats = this.download?.stats();
     if (stats === undefined) return { bytes: 0, left: this.length };
     const { downloaded, uploaded, wasted, have, left } = stats;
     const bytes = downloaded - this.#latest.downloaded;
-    if (bytes > 0) this.#firstByteAt ??= now;
+    this.#firstByteAt ??= this.download?.firstByteAt;
     this.#latest = { downloaded, uploaded, wasted };
     this.#have = have;
     return { bytes, left };

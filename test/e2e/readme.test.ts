@@ -30,6 +30,10 @@ test('every flag of the README is one the command takes', async () => {
   const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
   const flags = [...readme.matchAll(/^\| (`-.*?) \|/gm)].flatMap(([, cell]) => cell!.match(/--?[a-z-]+/g)!);
   expect(flags.length).toBeGreaterThan(12);
-  const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, 'dist/src/cli/main.js'), 'get', '--help']);
-  for (const flag of flags) expect(stdout).toMatch(new RegExp(`(?:^| )${flag}\\b`, 'm'));
+  const cli = join(ROOT, 'dist/src/cli/main.js');
+  const help = await Promise.all(
+    ['get', 'batch'].map((command) => promisify(execFile)(process.execPath, [cli, command, '--help'])),
+  );
+  const text = help.map(({ stdout }) => stdout).join('');
+  for (const flag of flags) expect(text).toMatch(new RegExp(`(?:^| )${flag}\\b`, 'm'));
 });

@@ -34,6 +34,7 @@ class World {
       },
       {
         onCanDial: () => {},
+        onDial: () => {},
         onPeer: (what, { host }) => this.happened.push(`${host} ${what}`),
         onWarning: (message) => this.warnings.push(message),
       },

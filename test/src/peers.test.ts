@@ -33,7 +33,7 @@ class World {
         census: this.census,
         send: (group, message) => this.sent.push({ group, message }),
       },
-      { onCanDial: () => {}, onPeer: () => {}, onWarning: () => {} },
+      { onCanDial: () => {}, onDial: () => {}, onPeer: () => {}, onWarning: () => {} },
     );
   }
 

@@ -407,7 +407,7 @@ describe('the worker threads of a session', () => {
     return new URL(`file://${file}`);
   }
 
-  it('are started by the torrents that are worth them', async () => {
+  it('are started by the torrents that are worth them, each with its first peer', async () => {
     const [folder, out] = [await emptyFolder(), await emptyFolder()];
     const started = async () => (await readdir(folder)).filter((name) => name.startsWith('group-')).sort();
     const session = await openSession(
@@ -415,13 +415,16 @@ describe('the worker threads of a session', () => {
       { workers: 3, workerUrl: await countedWorker(folder) },
     );
     expect(await started()).toEqual(['group-0']);
-    for (const [blocks, groups] of [
-      [20, ['group-0']],
-      [60, ['group-0', 'group-1', 'group-2']],
+    for (const [blocks, peers, groups] of [
+      [20, 3, ['group-0']],
+      [60, 1, ['group-0']],
+      [61, 4, ['group-0', 'group-1', 'group-2']],
     ] as const) {
       const payload = smallTorrent(blocks * BLOCK, BLOCK, { name: `${blocks}.bin` });
-      const seed = await ending(ScriptedSeed.listen(payload));
-      await session.add(payload.bytes, { out, peers: at(seed.port) }).done;
+      const ports = await Promise.all(
+        Array.from({ length: peers }, async () => (await ending(ScriptedSeed.listen(payload))).port),
+      );
+      await session.add(payload.bytes, { out, peers: ports.flatMap((port) => at(port)) }).done;
       expect((await onDisk(out, payload)).equals(payload.payload)).toBe(true);
       await expect.poll(started).toEqual(groups);
     }

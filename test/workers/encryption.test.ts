@@ -294,7 +294,7 @@ describe('a group and the peers of main', () => {
           group.send(message);
         },
       },
-      { onCanDial: () => peers.dial([0], 10, 0), onPeer: () => {}, onWarning: () => {} },
+      { onCanDial: () => peers.dial([0], 10, 0), onDial: () => {}, onPeer: () => {}, onWarning: () => {} },
     );
     return { group, peers, connects };
   }

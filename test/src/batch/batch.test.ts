@@ -127,10 +127,10 @@ async function torrent(name: string): Promise<Checked> {
   };
 }
 
-/** Lets the file system calls of a start come back. */
-const started = (count: number): Promise<void> => vi.waitFor(() => expect(downloads).toHaveLength(count));
+const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 
-const until = (check: () => void): Promise<void> => vi.waitFor(check);
+/** Lets the file system calls of a start come back. */
+const started = (count: number): Promise<void> => until(() => expect(downloads).toHaveLength(count));
 
 const pass = (ms: number): void => {
   vi.advanceTimersByTime(ms);
