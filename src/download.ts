@@ -174,13 +174,13 @@ export class Download {
       await this.#content.allocate(have, this.#abort.signal);
       if (this.#stopping !== undefined) return;
     }
-    await this.#join(have);
+    this.#join(have);
     if (this.#content.left === 0) this.#complete();
   }
 
   /** Joins the swarm: groups, trackers, peers. */
-  async #join(have: Bitfield): Promise<void> {
-    const { options, random, groupCount, budget } = this.#host;
+  #join(have: Bitfield): void {
+    const { options, random, groupCount, budget, idle } = this.#host;
     const now = this.#host.now();
     this.#state = 'downloading';
     this.#activatedAt = this.#progressAt = now;
@@ -194,7 +194,9 @@ export class Download {
         memory: this.#memory,
         groupCount,
         budget,
+        idle,
         queue: this.#content.queue,
+        spills: this.#content.spills,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
         evidenceBytes: options.evidenceBytes,
@@ -210,9 +212,6 @@ export class Download {
         onError: (error) => this.fail(error),
       },
     );
-    const transfer = this.#transfer;
-    await this.#content.restore(have, (piece, partial) => transfer.adopt(piece, partial));
-    if (this.#stopping !== undefined) return;
     for (const group of this.#host.placeTorrent(this.#geometry)) this.addGroup(group);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
@@ -306,7 +305,7 @@ export class Download {
       case 'verified':
         return this.#transfer?.onVerified(message.leases);
       case 'returned':
-        return this.#transfer?.onReturned(group, message);
+        return this.#transfer?.onReturned(group, message, now);
       case 'shared':
         return this.#transfer?.onShared(message);
       case 'corrupt':

@@ -8,6 +8,7 @@ import type { OpenFiles } from './storage/open-files.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
 import type { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
+import type { IdleBuffers } from './torrent/idle-buffers.js';
 
 /** What the torrents of a session share. */
 /** @typeParam D the download itself, which the session is told of */
@@ -18,6 +19,7 @@ export interface DownloadHost<D> {
   readonly families: readonly Family[];
   readonly groupCount: number;
   readonly budget: ByteBudget;
+  readonly idle: IdleBuffers;
   readonly openFiles: OpenFiles;
   readonly verifyThreads: number;
   /** Where resume state and locks are kept; none are without. */

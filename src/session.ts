@@ -24,11 +24,14 @@ import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { type EncryptionMode, skeyHash } from './protocol/mse.js';
 import { createPeerId } from './protocol/peer-id.js';
 import { RateSplit } from './rate-split.js';
-import type { Disk } from './storage/disk.js';
+import { type Disk, nodeDisk } from './storage/disk.js';
+import { limitFlushes } from './storage/flush-limit.js';
 import { OpenFiles } from './storage/open-files.js';
+import { prune } from './storage/state-folder.js';
 import { ByteBudget } from './torrent/byte-budget.js';
 import { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
+import { IdleBuffers } from './torrent/idle-buffers.js';
 import { VERSION } from './version.js';
 
 export type { CheckMode, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
@@ -114,6 +117,7 @@ export class Session {
   #listening: { resolve: (port: number) => void; reject: (error: SpateError) => void } | undefined;
   #fatal: SpateError | undefined;
   readonly #measuring = new Map<number, (figures: GroupFigures) => void>();
+  #pruning: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(settings: SessionSettings) {
@@ -126,7 +130,8 @@ export class Session {
     this.#options = resolved(settings.options ?? {}, workers);
     this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
-    this.#openFiles = new OpenFiles(this.#options.openFiles, settings.disk);
+    const disk = limitFlushes(settings.disk ?? nodeDisk, this.#options.flushesInFlight);
+    this.#openFiles = new OpenFiles(this.#options.openFiles, disk);
     const bound = this.#bind === undefined ? {} : { bind: this.#bind };
     this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, ...bound });
     this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...bound });
@@ -165,6 +170,8 @@ export class Session {
     try {
       session.#port = await session.#listen(settings.port ?? 0);
       session.#nat?.start(session.#port);
+      const { stateFolder, random = Math.random } = settings;
+      if (stateFolder !== undefined) session.#pruning = prune(stateFolder, Date.now(), random);
     } catch (error) {
       await session.close();
       throw error;
@@ -230,6 +237,7 @@ export class Session {
     this.#http.close();
     this.#udp.close();
     await this.#pool.close();
+    await this.#pruning;
   }
 
   #createMapping(): PortMapping | undefined {
@@ -245,6 +253,7 @@ export class Session {
       families: this.#bind === undefined ? [4, 6] : [familyOf(this.#bind)],
       groupCount: workers,
       budget: this.#budget,
+      idle: new IdleBuffers(this.#budget, this.#options.spillAfterMs),
       openFiles: this.#openFiles,
       verifyThreads: workers,
       external: new ExternalAddress(this.#bind),
