@@ -7,17 +7,18 @@
  * and time of last change; a piece that is written meanwhile is named next time. A change in between, also our own, makes the
  * file differ from its record, and costs hashing it.
  */
-import { hash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { CheckMode } from './api.js';
 import { messageOf, SpateError } from './errors.js';
 import type { Disk } from './storage/disk.js';
 import { flushFile, recordAll, recordOf, type Trust, trustIn } from './storage/file-records.js';
+import { each } from './storage/lanes.js';
 import { type FileEntry, spans } from './storage/layout.js';
 import { type Lock, takeLock } from './storage/lock.js';
 import type { FileRecord } from './storage/resume-state.js';
 import { ResumeStore } from './storage/resume-store.js';
+import { lockFolder, stateKey, statePath } from './storage/state-folder.js';
 import type { Storage } from './storage/storage.js';
 import { Bitfield } from './torrent/bitfield.js';
 import type { Geometry, PieceIndex } from './torrent/geometry.js';
@@ -61,7 +62,8 @@ export class Checkpoint {
   #partials = new Map<PieceIndex, Uint8Array>();
   #isDue = false;
   #saving: Promise<void> | undefined;
-  #savedAt = Number.NEGATIVE_INFINITY;
+  /** The first time that it is told of is as good as a save: a download that ends soon is saved once. */
+  #savedAt: number | undefined;
   #failure: unknown;
 
   constructor(settings: CheckpointSettings) {
@@ -69,10 +71,9 @@ export class Checkpoint {
     this.#settings = settings;
     this.#places = places;
     this.#placeOf = placesIn(places, files);
-    this.#key = `${Buffer.from(infohash).toString('hex')} ${realFolder(root)}`;
-    const where = hash('sha256', realFolder(root), 'hex').slice(0, 16);
+    this.#key = stateKey(infohash, realFolder(root));
     this.#file = new ResumeStore(
-      join(stateFolder, 'resume', `${this.#key.slice(0, 40)}-${where}.resume`),
+      statePath(stateFolder, this.#key),
       { infohash, geometry, fileCount: places.length },
       disk,
     );
@@ -87,7 +88,7 @@ export class Checkpoint {
   async lock(): Promise<void> {
     const { stateFolder, random, root, name, onWarning } = this.#settings;
     try {
-      this.#lock = await takeLock(join(stateFolder, 'locks'), this.#key, random);
+      this.#lock = await takeLock(lockFolder(stateFolder), this.#key, random);
     } catch (error) {
       return onWarning(`${messageOf(error)}; nothing keeps a second download of ${name} out of ${root}`);
     }
@@ -98,9 +99,12 @@ export class Checkpoint {
     );
   }
 
-  /** What can be believed of the last run; everything must be hashed when that is nothing. Files are looked at first. */
-  async recall(mode: CheckMode): Promise<Trust> {
-    const { root, files, geometry, disk, onWarning } = this.#settings;
+  /**
+   * What can be believed of the last run; everything must be hashed when that is nothing. Files are looked at first.
+   * @param files as they lie on disk now, where that is not yet as they will be
+   */
+  async recall(mode: CheckMode, files: readonly FileEntry[] = this.#settings.files): Promise<Trust> {
+    const { root, geometry, disk, onWarning } = this.#settings;
     this.#records = await recordAll(root, this.#places, disk);
     this.#warnOfLonger();
     const { pieceCount } = geometry;
@@ -110,7 +114,8 @@ export class Checkpoint {
     try {
       const state = await this.#file.load();
       if (state === undefined) return blind;
-      const ofFiles = (records: readonly FileRecord[]) => this.#placeOf.map((place) => records[place]!);
+      const placeOf = files === this.#settings.files ? this.#placeOf : placesIn(this.#places, files);
+      const ofFiles = (records: readonly FileRecord[]) => placeOf.map((place) => records[place]!);
       const before = { ...state, files: ofFiles(state.files) };
       const trust = trustIn(before, ofFiles(this.#records), files, geometry, mode === 'auto');
       this.#partials = new Map(trust.partials);
@@ -130,9 +135,9 @@ export class Checkpoint {
       else {
         this.#written.push(piece);
         for (const file of this.#filesOf(piece)) this.#foreign.add(file);
+        this.#isDue = true;
       }
     }
-    this.#isDue = true;
   }
 
   /** A piece is with the operating system. */
@@ -143,8 +148,21 @@ export class Checkpoint {
     this.#isDue = true;
   }
 
+  /** Blocks of an unfinished piece are with the operating system, in their place. */
+  onSpilled(piece: PieceIndex, present: Uint8Array): void {
+    this.#partials.set(piece, present);
+    for (const file of this.#filesOf(piece)) this.#touched.add(file);
+    this.#isDue = true;
+  }
+
+  /** They are of no use. */
+  onForgotten(piece: PieceIndex): void {
+    if (this.#partials.delete(piece)) this.#isDue = true;
+  }
+
   /** Starts to flush and save when it is time to. Never rejects: `finish` does. */
   onTick(now: number): void {
+    this.#savedAt ??= now;
     if (!this.#isDue || this.#saving !== undefined || now - this.#savedAt < this.#settings.saveEveryMs) return;
     this.#savedAt = now;
     this.#saving = this.#save().finally(() => {
@@ -154,16 +172,11 @@ export class Checkpoint {
 
   /**
    * Flushes and saves what is left.
-   * @param spilled unfinished pieces whose blocks have been written to their place
    * @throws SpateError when a file of the payload could not be flushed, now or earlier
    */
-  async finish(spilled: ReadonlyMap<PieceIndex, Uint8Array>): Promise<void> {
+  async finish(): Promise<void> {
     await this.#saving;
-    for (const [piece, present] of spilled) {
-      this.#partials.set(piece, present);
-      for (const file of this.#filesOf(piece)) this.#touched.add(file);
-    }
-    if (this.#isDue || spilled.size > 0) await this.#save();
+    if (this.#isDue) await this.#save();
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -206,7 +219,9 @@ export class Checkpoint {
       await storage.sync();
       const lost = await this.#flushForeign();
       // What was hashed and not written keeps the record from before it was hashed.
-      for (const file of touched) this.#records[file] = await recordOf(root, this.#places[file]!, disk);
+      await each([...touched], async (file) => {
+        this.#records[file] = await recordOf(root, this.#places[file]!, disk);
+      });
       for (const piece of named) if (!this.#filesOf(piece).some((file) => lost.has(file))) this.#flushed.set(piece);
       return true;
     } catch (error) {

@@ -9,13 +9,21 @@ import { Checkpoint, trustNothing } from './checkpoint.js';
 import { messageOf } from './errors.js';
 import type { DownloadHost } from './host.js';
 import type { Metainfo } from './protocol/metainfo.js';
-import { spill, unspill } from './spill.js';
+import { type Partial, Spills } from './spill.js';
 import { allocate } from './storage/allocate.js';
 import type { Trust } from './storage/file-records.js';
 import { FileStore } from './storage/files.js';
 import { finishFiles } from './storage/finish.js';
 import type { FileEntry } from './storage/layout.js';
-import { diskTable, placesOf, removePartFile, usesPartFile } from './storage/part-file.js';
+import {
+  copyFromPart,
+  type DiskTableInput,
+  diskTable,
+  placesOf,
+  removePartFile,
+  tableBefore,
+  usesPartFile,
+} from './storage/part-file.js';
 import { Selection } from './storage/selection.js';
 import type { Storage } from './storage/storage.js';
 import { verifyFiles } from './storage/verify.js';
@@ -23,7 +31,6 @@ import { WriteQueue } from './storage/write-queue.js';
 import { Bitfield } from './torrent/bitfield.js';
 import type { Geometry, PieceIndex } from './torrent/geometry.js';
 import { RateMeter } from './torrent/rate-meter.js';
-import type { Partial } from './transfer.js';
 
 export interface ContentSettings {
   readonly metainfo: Metainfo;
@@ -31,7 +38,7 @@ export interface ContentSettings {
   readonly settings: Pick<DownloadSettings, 'out' | 'fetch' | 'check' | 'select' | 'storage'>;
   readonly host: Pick<
     DownloadHost<never>,
-    'options' | 'openFiles' | 'stateFolder' | 'verifyThreads' | 'random' | 'budget' | 'now'
+    'options' | 'openFiles' | 'stateFolder' | 'verifyThreads' | 'random' | 'now'
   >;
   readonly onWarning: (message: string) => void;
 }
@@ -52,6 +59,8 @@ export class Content {
   /** Pieces to fetch. */
   readonly wanted: Bitfield;
   readonly queue: WriteQueue;
+  /** Unfinished pieces on disk; none with storage from outside, which may keep nothing. */
+  readonly spills: Spills | undefined;
   readonly #settings: ContentSettings;
   readonly #fetches: boolean;
   readonly #selection: Selection;
@@ -59,7 +68,7 @@ export class Content {
   readonly #checkpoint: Checkpoint | undefined;
   /** Of hashing. */
   readonly #checking = new RateMeter();
-  #partials: Trust['partials'] = new Map();
+  readonly #table: DiskTableInput;
   #progress = 0;
   #have = 0;
 
@@ -72,11 +81,12 @@ export class Content {
     this.#selection = new Selection(metainfo.files, geometry, this.#fetches ? select : undefined);
     this.wanted = this.#fetches ? this.#selection.pieces : new Bitfield(geometry.pieceCount);
     const { infohash, files } = metainfo;
-    const table = { root: out, infohash, files, geometry, wanted: this.#selection.files, readonly: !this.#fetches };
-    this.files = storage === undefined ? diskTable(table) : files;
+    this.#table = { root: out, infohash, files, geometry, wanted: this.#selection.files, readonly: !this.#fetches };
+    this.files = storage === undefined ? diskTable(this.#table) : files;
     this.#store = storage ?? new FileStore({ root: out, files: this.files, openFiles: host.openFiles });
     this.queue = new WriteQueue({ storage: this.#store, geometry, options: host.options });
     this.#checkpoint = storage === undefined ? this.#createCheckpoint() : undefined;
+    this.spills = storage === undefined ? this.#createSpills() : undefined;
   }
 
   /** Bytes of the chosen files. */
@@ -112,11 +122,11 @@ export class Content {
     const { metainfo, geometry, host, settings } = this.#settings;
     // Who only reads may do so beside others.
     if (this.#fetches) await this.#checkpoint?.lock();
-    const trust = await this.#recall();
-    this.#partials = trust?.partials ?? new Map();
+    const files = settings.storage === undefined && this.#fetches ? tableBefore(this.#table, this.files) : this.files;
+    const trust = await this.#recall(files);
     const have = await verifyFiles({
       root: settings.out,
-      files: this.files,
+      files,
       geometry,
       hashes: metainfo.pieceHashes,
       ...(trust !== undefined && { judged: trust.judged }),
@@ -131,8 +141,21 @@ export class Content {
     for (const piece of trust?.good ?? []) if (trust?.judged.has(piece)) trusted.set(piece);
     for (const piece of trusted) have.set(piece);
     this.#checkpoint?.onChecked(have, trusted);
+    await this.#useParts(files, have);
+    for (const [piece, present] of trust?.partials ?? []) {
+      if (this.wanted.has(piece) && !have.has(piece)) this.spills?.found(piece, present);
+    }
     if (!this.#fetches) await this.#checkpoint?.finishIfFree();
     return this.#count(have, trusted);
+  }
+
+  /** What is in the part file alone and belongs to a file that is wanted now goes there. */
+  async #useParts(before: readonly FileEntry[], have: Bitfield): Promise<void> {
+    const { metainfo, geometry, host, settings } = this.#settings;
+    const { infohash } = metainfo;
+    const [root, openFiles] = [settings.out, host.openFiles];
+    const tables = { root, infohash, before, after: this.files, geometry, have, openFiles };
+    for (const piece of await copyFromPart(tables, this.#store)) this.#checkpoint?.onWritten(piece);
   }
 
   #count(have: Bitfield, trusted: Bitfield): Checked {
@@ -147,10 +170,10 @@ export class Content {
     return { have, ...counts, of: chosen.count };
   }
 
-  async #recall(): Promise<Trust | undefined> {
+  async #recall(files: readonly FileEntry[]): Promise<Trust | undefined> {
     const { geometry, settings } = this.#settings;
     const { check = 'auto' } = settings;
-    if (this.#checkpoint !== undefined) return await this.#checkpoint.recall(check);
+    if (this.#checkpoint !== undefined) return await this.#checkpoint.recall(check, files);
     return check === 'none' ? trustNothing(geometry.pieceCount) : undefined;
   }
 
@@ -178,13 +201,6 @@ export class Content {
     });
   }
 
-  /** Reads back the unfinished pieces of an earlier run. @param adopt takes each, with its buffer */
-  async restore(have: Bitfield, adopt: (piece: PieceIndex, partial: Partial) => void): Promise<void> {
-    const { geometry, host } = this.#settings;
-    const due = new Map([...this.#partials].filter(([piece]) => this.wanted.has(piece) && !have.has(piece)));
-    await unspill(due, geometry, this.#store, host.budget, adopt);
-  }
-
   /** A verified piece is with the operating system. */
   onWritten(piece: PieceIndex): void {
     this.#have += this.#selection.bytesIn(piece);
@@ -198,13 +214,13 @@ export class Content {
   /** What is written is flushed, what is unfinished spilled, and both named in the resume state. */
   async save(partials: ReadonlyMap<PieceIndex, Partial>): Promise<void> {
     if (this.#checkpoint === undefined || !this.#fetches) return;
-    let spilled = new Map<PieceIndex, Uint8Array>();
     try {
-      spilled = await spill(partials, this.#settings.geometry, this.#store);
+      await this.spills?.idle();
+      for (const [piece, partial] of partials) await this.spills?.write(piece, partial);
     } catch (error) {
       this.#settings.onWarning(`unfinished pieces are lost: ${messageOf(error)}`);
     }
-    await this.#checkpoint.finish(spilled);
+    await this.#checkpoint.finish();
   }
 
   /** The payload is there: what belongs to it beside its bytes, and away with the part file when nothing is in it. */
@@ -224,6 +240,15 @@ export class Content {
   /** Gives the lock back. */
   release(): void {
     this.#checkpoint?.close();
+  }
+
+  #createSpills(): Spills {
+    return new Spills({
+      geometry: this.#settings.geometry,
+      storage: this.#store,
+      onSpilled: (piece, present) => this.#checkpoint?.onSpilled(piece, present),
+      onForgotten: (piece) => this.#checkpoint?.onForgotten(piece),
+    });
   }
 
   #createCheckpoint(): Checkpoint | undefined {

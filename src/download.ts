@@ -191,13 +191,16 @@ export class Download implements TurnTaker {
       await this.#content.allocate(have, this.#abort.signal);
       if (this.#stopping !== undefined) return;
     }
-    await this.#join(have);
+    this.#join(have);
     if (this.#content.left === 0) this.#complete();
   }
 
   /** Joins the swarm: groups, trackers, peers. */
-  async #join(have: Bitfield): Promise<void> {
-    const { options, random, groupCount, budget } = this.#host;
+  #join(have: Bitfield): void {
+    const { options, random, groupCount, budget, idle } = this.#host;
+    const now = this.#host.now();
+    this.#state = 'downloading';
+    this.#patience = new Patience(options, now);
     this.#memory = SharedMemory.create(this.metainfo.pieceHashes, groupCount);
     this.#transfer = new Transfer(
       {
@@ -208,7 +211,9 @@ export class Download implements TurnTaker {
         memory: this.#memory,
         groupCount,
         budget,
+        idle,
         queue: this.#content.queue,
+        spills: this.#content.spills,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
         budgetAheadMs: options.budgetAheadMs,
@@ -226,13 +231,6 @@ export class Download implements TurnTaker {
         onError: (error) => this.fail(error),
       },
     );
-    const transfer = this.#transfer;
-    await this.#content.restore(have, (piece, partial) => transfer.adopt(piece, partial));
-    if (this.#stopping !== undefined) return;
-    // Not before: until its peers are added a download has none, and would give up.
-    const now = this.#host.now();
-    this.#state = 'downloading';
-    this.#patience = new Patience(options, now);
     this.#placed = this.#host.placeTorrent(this, this.#geometry);
     this.#peers.add(this.#settings.peers ?? [], now);
     this.#announce();
@@ -333,7 +331,7 @@ export class Download implements TurnTaker {
         this.#firstByteAt ??= now;
         return this.#transfer?.onVerified(message.leases);
       case 'returned':
-        return this.#transfer?.onReturned(group, message);
+        return this.#transfer?.onReturned(group, message, now);
       case 'shared':
         return this.#transfer?.onShared(message);
       case 'corrupt':

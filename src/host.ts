@@ -9,6 +9,7 @@ import type { ByteBudget } from './torrent/byte-budget.js';
 import type { Census } from './torrent/census.js';
 import type { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
+import type { IdleBuffers } from './torrent/idle-buffers.js';
 import type { Turns, TurnTaker } from './turns.js';
 
 /**
@@ -22,6 +23,7 @@ export interface DownloadHost<D extends TurnTaker> {
   readonly families: readonly Family[];
   readonly groupCount: number;
   readonly budget: ByteBudget;
+  readonly idle: IdleBuffers;
   readonly openFiles: OpenFiles;
   readonly verifyThreads: number;
   /** Where resume state and locks are kept; none are without. */

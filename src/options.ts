@@ -45,6 +45,13 @@ const TUNABLES = {
     unit: 'ms',
     why: 'a lease without progress for this long goes home',
   },
+  spillAfterMs: {
+    default: 1_000,
+    min: 0,
+    max: 3_600_000,
+    unit: 'ms',
+    why: 'when memory is spent, an unfinished piece that nobody has gone on with for so long is put on disk',
+  },
   endgameAfterMs: {
     default: 200,
     min: 0,
@@ -69,6 +76,13 @@ const TUNABLES = {
   },
   openFiles: { default: 128, min: 1, max: 100_000, unit: 'count', why: 'descriptors a thread keeps open' },
 
+  flushesInFlight: {
+    default: 2,
+    min: 1,
+    max: 64,
+    unit: 'count',
+    why: 'all torrents together: a flush can hold one of the 4 threads of the pool for seconds, and two share a journal commit',
+  },
   saveEveryMs: {
     default: 2_000,
     min: 10,

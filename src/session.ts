@@ -24,12 +24,15 @@ import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { type EncryptionMode, skeyHash } from './protocol/mse.js';
 import { createPeerId } from './protocol/peer-id.js';
 import { RateSplit, rateOf } from './rate-split.js';
-import type { Disk } from './storage/disk.js';
+import { type Disk, nodeDisk } from './storage/disk.js';
+import { limitFlushes } from './storage/flush-limit.js';
 import { OpenFiles } from './storage/open-files.js';
+import { prune } from './storage/state-folder.js';
 import { ByteBudget } from './torrent/byte-budget.js';
 import { Census } from './torrent/census.js';
 import { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
+import { IdleBuffers } from './torrent/idle-buffers.js';
 import { Turns } from './turns.js';
 import { VERSION } from './version.js';
 
@@ -115,6 +118,7 @@ export class Session {
   #listening: { resolve: (port: number) => void; reject: (error: SpateError) => void } | undefined;
   #fatal: SpateError | undefined;
   readonly #measuring = new Map<number, (figures: GroupFigures) => void>();
+  #pruning: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(settings: SessionSettings) {
@@ -127,7 +131,8 @@ export class Session {
     this.#options = resolved(settings.options ?? {}, workers);
     this.#secret = settings.random ?? unguessable;
     this.#budget = new ByteBudget(this.#options.memoryBytes);
-    this.#openFiles = new OpenFiles(this.#options.openFiles, settings.disk);
+    const disk = limitFlushes(settings.disk ?? nodeDisk, this.#options.flushesInFlight);
+    this.#openFiles = new OpenFiles(this.#options.openFiles, disk);
     this.#census = new Census(this.#options.maxPeers);
     this.#turns = new Turns(this.#options, this.#census, () => performance.now());
     const bound = this.#bind === undefined ? {} : { bind: this.#bind };
@@ -168,6 +173,8 @@ export class Session {
     try {
       session.#port = await session.#listen(settings.port ?? 0);
       session.#nat?.start(session.#port);
+      const { stateFolder, random = Math.random } = settings;
+      if (stateFolder !== undefined) session.#pruning = prune(stateFolder, Date.now(), random);
     } catch (error) {
       await session.close();
       throw error;
@@ -234,6 +241,7 @@ export class Session {
     this.#http.close();
     this.#udp.close();
     await this.#pool.close();
+    await this.#pruning;
   }
 
   #createMapping(): PortMapping | undefined {
@@ -249,6 +257,7 @@ export class Session {
       families: this.#bind === undefined ? [4, 6] : [familyOf(this.#bind)],
       groupCount: workers,
       budget: this.#budget,
+      idle: new IdleBuffers(this.#budget, this.#options.spillAfterMs),
       openFiles: this.#openFiles,
       verifyThreads: workers,
       external: new ExternalAddress(this.#bind),

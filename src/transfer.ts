@@ -7,11 +7,13 @@
  */
 import { type ErrorCode, SpateError } from './errors.js';
 import type { FromGroup, LeaseGrant, ToGroup, VerifiedLease } from './messages.js';
+import type { Partial, Spills } from './spill.js';
 import type { WriteQueue } from './storage/write-queue.js';
 import type { Bitfield } from './torrent/bitfield.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
 import { Evidence, type Giver } from './torrent/evidence.js';
 import type { Geometry, PieceIndex } from './torrent/geometry.js';
+import type { IdleBuffer, IdleBuffers } from './torrent/idle-buffers.js';
 import { LeaseLedger } from './torrent/lease-ledger.js';
 import { Picker, PieceState } from './torrent/picker.js';
 import type { GroupSection, SharedMemory } from './torrent/shared-memory.js';
@@ -23,13 +25,6 @@ type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
 /** Of buffers, a torrent has so much even when its rate is not known yet: little pieces come in numbers. */
 const LEAST_BYTES = 256 * 1024;
 
-/** An unfinished piece. */
-export interface Partial {
-  readonly buffer: ArrayBuffer;
-  /** One byte per block, 1 = present. */
-  readonly present: Uint8Array;
-}
-
 export interface TransferSettings {
   readonly torrent: number;
   readonly geometry: Geometry;
@@ -38,7 +33,10 @@ export interface TransferSettings {
   readonly memory: SharedMemory;
   readonly groupCount: number;
   readonly budget: ByteBudget;
+  readonly idle: IdleBuffers;
   readonly queue: WriteQueue;
+  /** Unfinished pieces on disk; absent where storage could not give them back. */
+  readonly spills?: Spills | undefined;
   /** Times one piece may fail its hash. */
   readonly corruptPieceLimit: number;
   readonly endgameAfterMs: number;
@@ -65,9 +63,9 @@ export interface TransferEvents {
   onError(error: SpateError): void;
 }
 
-/** One at home. */
-interface Unfinished extends Partial {
-  /** Of each block; nobody is known for those of an earlier run. */
+/** One at home, in memory. */
+interface Unfinished extends Partial, IdleBuffer {
+  /** Of each block; nobody is known for those that have been on disk. */
   readonly givers: readonly Giver[];
 }
 
@@ -92,7 +90,7 @@ export class Transfer {
   #stopped = false;
 
   constructor(settings: TransferSettings, events: TransferEvents) {
-    const { geometry, have, wanted, memory, groupCount, random } = settings;
+    const { geometry, have, wanted, memory, groupCount, random, spills } = settings;
     this.#settings = settings;
     this.#events = events;
     this.have = have;
@@ -101,6 +99,7 @@ export class Transfer {
     this.#ledger = new LeaseLedger(groupCount);
     this.#evidence = new Evidence(settings.evidenceBytes);
     this.#outbox = Array.from({ length: groupCount }, () => []);
+    for (const piece of spills?.pieces ?? []) this.#picker.onReturned(piece, false);
   }
 
   /** Wanted pieces not on disk yet. */
@@ -131,13 +130,15 @@ export class Transfer {
     if (this.#stopped) return false;
     const open = Math.min(this.#ledger.open(group), this.#picker.runLength);
     if (open === 0) return false;
-    const { geometry, budget, memory } = this.#settings;
+    const { geometry, budget, idle, memory } = this.#settings;
     memory.isScarce = budget.isScarce;
     // A partial piece has its buffer already: it goes out even when the budget is spent.
-    const fresh = Math.min(budget.room(geometry.pieceLength), this.#allowance(now));
+    const room = budget.room(geometry.pieceLength);
+    const fresh = Math.min(room, this.#allowance(now));
     const pieces = this.#picker.pick(group, this.#sections[group]!, open, now, fresh);
-    for (const piece of pieces) this.#outbox[group]!.push(this.#grantOf(group, piece));
+    for (const piece of pieces) this.#lease(group, piece);
     memory.isSpent = pieces.length === 0 && fresh === 0 && !this.#picker.isExhausted;
+    if (memory.isSpent && room === 0) idle.relieve(geometry.pieceLength, now);
     if (pieces.length === 0 && this.#isEndgame(now)) this.#askForCopy(group);
     return pieces.length > 0;
   }
@@ -198,8 +199,9 @@ export class Transfer {
     for (const { lease, piece, buffer, digests } of leases) {
       this.#ledger.settle(lease);
       if (digests !== undefined) for (const giver of this.#evidence.onVerified(piece, digests)) this.#accuse(giver);
-      // It has been hash-checked: whatever the number says, it is good unless it came before. Also at a stop.
-      if (this.#isDone(piece)) {
+      // It has been hash-checked: whatever the number says, it is good unless it came before. Also at a stop. While blocks of it
+      // are being written, those could come out on top.
+      if (this.#isDone(piece) || this.#settings.spills?.isWriting(piece) === true) {
         this.#free(buffer);
         continue;
       }
@@ -224,12 +226,12 @@ export class Transfer {
     return Array.from(peers, (peer, block) => (peer === 0 ? before[block] : this.#settings.giverOf(group, peer)));
   }
 
-  onReturned(group: number, { lease, piece, buffer, present, givers: peers }: Returned): void {
+  onReturned(group: number, { lease, piece, buffer, present, givers: peers }: Returned, now: number): void {
     const givers = this.#giversOf(group, lease, peers);
     const isKnown = this.#ledger.settle(lease);
     if (!isKnown || !this.#isOrphan(piece)) return this.#free(buffer);
     const partial = present.includes(1);
-    if (partial) this.#partials.set(piece, { buffer, present, givers });
+    if (partial) this.#keep(piece, { buffer, present }, givers, now);
     else this.#free(buffer);
     this.#picker.onReturned(piece, partial);
     this.#events.onCanLease();
@@ -240,6 +242,7 @@ export class Transfer {
     const givers = this.#giversOf(group, lease, peers);
     const known = this.#ledger.settle(lease);
     this.#free(buffer);
+    this.#settings.spills?.forget(piece);
     if (!known || this.#stopped) return;
     this.#accuse(this.#evidence.onCorrupt(piece, givers, digests));
     if (this.#isDone(piece)) return this.#evidence.drop(piece);
@@ -276,9 +279,10 @@ export class Transfer {
     this.#events.onCanLease();
   }
 
-  /** No more leases; what is verified is written. */
+  /** No more leases; what is verified is written. Unfinished pieces stay at home, for whoever saves them. */
   stop(): void {
     this.#stopped = true;
+    for (const partial of this.#partials.values()) this.#settings.idle.delete(partial);
   }
 
   /** Unfinished pieces at home: their blocks, and which there are. All that will come, once the groups have left. */
@@ -286,30 +290,65 @@ export class Transfer {
     return this.#partials;
   }
 
-  /** An unfinished piece of an earlier run: leased before anything missing, with the blocks it has. */
-  adopt(piece: PieceIndex, partial: Partial): void {
-    this.#partials.set(piece, { ...partial, givers: [] });
-    this.#picker.onReturned(piece, true);
-  }
-
   /** Gives the buffers of unfinished pieces up. */
   dropPartials(): void {
-    for (const { buffer } of this.#partials.values()) this.#settings.budget.give(buffer);
-    this.#partials.clear();
+    for (const piece of this.#partials.keys()) this.#settings.budget.give(this.#takePartial(piece)!.buffer);
   }
 
-  #grantOf(group: number, piece: PieceIndex): LeaseGrant {
-    const suspect = this.#failures.has(piece);
+  /** Nobody works on the piece until a group wants it, or others its buffer. */
+  #keep(piece: PieceIndex, { buffer, present }: Partial, givers: readonly Giver[], since: number): void {
+    const spill = (): Promise<void> => this.#spill(piece);
+    const unfinished = { buffer, present, givers, bytes: buffer.byteLength, since, spill };
+    this.#partials.set(piece, unfinished);
+    if (this.#settings.spills !== undefined && !this.#stopped) this.#settings.idle.add(unfinished);
+  }
+
+  #takePartial(piece: PieceIndex): Unfinished | undefined {
     const partial = this.#partials.get(piece);
+    if (partial === undefined) return undefined;
     this.#partials.delete(piece);
+    this.#settings.idle.delete(partial);
+    return partial;
+  }
+
+  /** The blocks of a piece go to disk, its buffer to whoever wants one. A stop waits for it (`Spills.idle`). */
+  async #spill(piece: PieceIndex): Promise<void> {
+    const partial = this.#takePartial(piece)!;
+    this.#picker.onSpilling(piece);
+    await this.#settings.spills!.write(piece, partial).catch((error: SpateError) => this.#events.onError(error));
+    this.#picker.onReturned(piece, false);
+    this.#free(partial.buffer);
+  }
+
+  /** Leases a piece to a group: with its blocks, if it has any. */
+  #lease(group: number, piece: PieceIndex): void {
+    const { budget, geometry, spills } = this.#settings;
+    const suspect = this.#failures.has(piece);
+    const partial = this.#takePartial(piece);
     const lease = this.#ledger.grant(group, piece, partial?.givers);
     if (partial !== undefined) {
       const { buffer, present } = partial;
-      return { lease, piece, buffer, present, suspect };
+      this.#outbox[group]!.push({ lease, piece, buffer, present, suspect });
+      return;
     }
-    const buffer = this.#settings.budget.take(this.#settings.geometry.lengthOf(piece));
+    const buffer = budget.take(geometry.lengthOf(piece));
     if (buffer === undefined) throw new SpateError('INTERNAL', `no buffer for piece ${piece} after room was promised`);
-    return { lease, piece, buffer, exclusive: suspect, suspect };
+    if (spills?.has(piece) === true) void this.#readBack(spills, group, { lease, piece, buffer, suspect });
+    else this.#outbox[group]!.push({ lease, piece, buffer, exclusive: suspect, suspect });
+  }
+
+  /** A lease of a piece that lies on disk is posted when it has been read. */
+  async #readBack(spills: Spills, group: number, grant: LeaseGrant): Promise<void> {
+    const { lease, piece, buffer, suspect = false } = grant;
+    const present = await spills.read(piece, buffer);
+    // Its group has died: the buffer was written off with those it held.
+    if (!this.#ledger.isOut(lease)) return;
+    if (this.#stopped || this.#isDone(piece)) {
+      this.#ledger.settle(lease);
+      return this.#free(buffer);
+    }
+    this.#outbox[group]!.push(present === undefined ? { ...grant, exclusive: suspect } : { ...grant, present });
+    this.flush();
   }
 
   #write(piece: PieceIndex, buffer: ArrayBuffer): void {
@@ -330,10 +369,8 @@ export class Transfer {
 
   /** A stale `verified` can overtake a piece that is here half done. */
   #dropPartial(piece: PieceIndex): void {
-    const partial = this.#partials.get(piece);
-    if (partial === undefined) return;
-    this.#partials.delete(piece);
-    this.#free(partial.buffer);
+    const partial = this.#takePartial(piece);
+    if (partial !== undefined) this.#free(partial.buffer);
   }
 
   #onWritten(piece: PieceIndex): void {
@@ -341,6 +378,7 @@ export class Transfer {
     this.#picker.onWritten(piece);
     this.#failures.delete(piece);
     this.#evidence.drop(piece);
+    this.#settings.spills?.forget(piece);
     this.#events.onWritten(piece);
     if (this.#picker.left === 0) this.#events.onComplete();
   }

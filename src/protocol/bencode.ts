@@ -53,6 +53,13 @@ export interface DecodedPrefix {
 /** Bytes are no canonical bencode or exceed a limit; the message names the byte offset. */
 export class BencodeError extends Error {
   override readonly name = 'BencodeError';
+  /** For an integer out of range: where it is, as `info.files[3].length`, and what it is. */
+  readonly integer: { readonly field: string; readonly found: string } | undefined;
+
+  constructor(message: string, integer?: BencodeError['integer']) {
+    super(message);
+    this.integer = integer;
+  }
 }
 
 /**
@@ -127,6 +134,8 @@ const LIST = 0x6c;
 class Guard {
   readonly #bytes: Uint8Array;
   readonly #limits: BencodeLimits;
+  /** Of every open dictionary the key, of every open list the index of the value that is read; the outermost first. */
+  readonly #where: (string | number)[] = [];
   #at = 0;
 
   constructor(bytes: Uint8Array, limits: BencodeLimits) {
@@ -153,16 +162,20 @@ class Guard {
       if (!ends && ++tokens > this.#limits.maxTokens) this.#fail(`at most ${tokens - 1} values and keys`, 'more');
       if (ends) {
         open.pop();
+        this.#where.pop();
         this.#at++;
       } else if (keys !== undefined && !valueDue) {
         const key = this.#key(keys);
+        this.#where[open.length - 1] = key;
         if (open.length === 1) [topKey, topStart] = [key, this.#at];
         valueDue = true;
         continue;
       } else {
+        if (open.length > 0 && keys === undefined) (this.#where[open.length - 1] as number)++;
         if (byte === DICT || byte === LIST) {
           if (open.length === this.#limits.maxDepth) this.#fail(`nesting of at most ${open.length}`, 'deeper');
           open.push(byte === DICT ? new Set() : undefined);
+          this.#where.push(byte === DICT ? '' : -1);
           this.#at++;
           valueDue = false;
           continue;
@@ -209,13 +222,21 @@ class Guard {
     const start = this.#at++;
     const negative = this.#bytes[this.#at] === MINUS;
     if (negative) this.#at++;
-    const value = this.#digits('a digit', 'an integer within 2^53 - 1');
+    const value = this.#digits('a digit', 'an integer within 2^53 - 1', start + 1);
     if (negative && value === 0) this.#fail('an integer', '"-0"', start);
     if (this.#bytes[this.#at] !== END) this.#fail('the end of the integer');
     this.#at++;
   }
 
-  #digits(expected: string, bound: string): number {
+  /** What an integer is called that is out of range. */
+  #integerAt(start: number): BencodeError['integer'] {
+    const text = Buffer.from(this.#bytes.subarray(start, start + SHOWN)).toString('latin1');
+    const found = /^-?[0-9]+/.exec(text)![0];
+    return { field: fieldOf(this.#where), found: found.length < SHOWN ? found : `${found}...` };
+  }
+
+  /** @param integer where the integer begins that these are the digits of; of a length they are otherwise */
+  #digits(expected: string, bound: string, integer?: number): number {
     const start = this.#at;
     let value = 0;
     for (; ; this.#at++) {
@@ -223,15 +244,30 @@ class Guard {
       if (digit < 0 || digit > 9) break;
       if (value === 0 && this.#at > start) this.#fail('no leading zero', undefined, start);
       value = value * 10 + digit;
-      if (value > Number.MAX_SAFE_INTEGER) this.#fail(bound, 'more', start);
+      if (value <= Number.MAX_SAFE_INTEGER) continue;
+      this.#fail(bound, 'more', start, integer === undefined ? undefined : this.#integerAt(integer));
     }
     if (this.#at === start) this.#fail(expected);
     return value;
   }
 
-  #fail(expected: string, found?: string, at = this.#at): never {
-    throw new BencodeError(`expected ${expected} at byte ${at}, found ${found ?? foundAt(this.#bytes, at)}`);
+  #fail(expected: string, found?: string, at = this.#at, integer?: BencodeError['integer']): never {
+    throw new BencodeError(`expected ${expected} at byte ${at}, found ${found ?? foundAt(this.#bytes, at)}`, integer);
   }
+}
+
+/** Most characters shown of a number or key. */
+const SHOWN = 40;
+
+/** A place in the data as one writes it; keys that are no plain words are quoted. */
+function fieldOf(where: readonly (string | number)[]): string {
+  return where
+    .map((step, depth) => {
+      if (typeof step === 'number') return `[${step}]`;
+      const key = step.length <= SHOWN && /^[\w .-]+$/.test(step) ? step : JSON.stringify(step.slice(0, SHOWN));
+      return depth === 0 ? key : `.${key}`;
+    })
+    .join('');
 }
 
 function foundAt(bytes: Uint8Array, at: number): string {

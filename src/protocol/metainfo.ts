@@ -12,6 +12,7 @@ import {
   asText,
   BENCODE_LIMITS,
   type BencodeDict,
+  type BencodeError,
   type BencodeLimits,
   type BencodeList,
   type BencodeValue,
@@ -142,6 +143,8 @@ function readRoot(bytes: Uint8Array): { readonly root: BencodeDict; readonly spa
   try {
     decoded = decodePrefix(bytes, LIMITS);
   } catch (error) {
+    const { integer } = error as BencodeError;
+    if (integer !== undefined) invalid(integer.field, 'an integer within 2^53 - 1', integer.found);
     throw new SpateError('INVALID_TORRENT', `invalid torrent: ${messageOf(error)}`, { cause: error });
   }
   const { value, consumed, spans } = decoded;

@@ -8,6 +8,7 @@ import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry, PieceIndex } from '../torrent/geometry.js';
 import { call, type Disk, OPEN_TO_READ } from './disk.js';
 import { isAbsence } from './hash-pieces.js';
+import { each } from './lanes.js';
 import type { FileEntry } from './layout.js';
 import type { FileRecord, ResumeState } from './resume-state.js';
 
@@ -29,18 +30,16 @@ export async function recordOf(root: string, file: FileEntry, disk: Disk): Promi
 
 /** All files of a table, as they are now. */
 export async function recordAll(root: string, files: readonly FileEntry[], disk: Disk): Promise<FileRecord[]> {
-  const records: FileRecord[] = [];
+  const records = files.map(() => NO_FILE);
   // A torrent of 100,000 files has them in one folder; when that is missing they need no look each.
   let missing: string | undefined;
-  for (const file of files) {
+  await each(files, async (file, index) => {
     const top = file.path[0];
-    const needsNone = file.pad || file.length === 0 || (top === missing && file.path.length > 1);
-    const record = needsNone ? NO_FILE : await recordOf(root, file, disk);
-    records.push(record);
-    if (record !== NO_FILE || needsNone || file.path.length === 1) continue;
-    const folder = await recordFolder(join(root, top!), disk);
-    if (!folder) missing = top;
-  }
+    if (file.pad || file.length === 0 || (top === missing && file.path.length > 1)) return;
+    records[index] = await recordOf(root, file, disk);
+    if (records[index] !== NO_FILE || file.path.length === 1 || top === missing) return;
+    if (!(await recordFolder(join(root, top!), disk))) missing = top;
+  });
   return records;
 }
 

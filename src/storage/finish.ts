@@ -7,14 +7,15 @@ import { constants } from 'node:fs';
 import { lstat, open, readlink, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileError } from '../errors.js';
-import { nodeDisk } from './disk.js';
+import { call, nodeDisk } from './disk.js';
 import { Folders } from './folders.js';
+import { each } from './lanes.js';
 import type { FileEntry } from './layout.js';
 import { changed } from './torrent-file.js';
 
 /** @throws SpateError (LOCAL_IO, DISK_FULL) naming the file */
 export async function finishFiles(root: string, files: readonly FileEntry[]): Promise<void> {
-  for (const entry of files) await assertThere(root, entry);
+  await each(files, (entry) => assertThere(root, entry));
   const folders = new Folders(root, nodeDisk, true);
   for (const { path, executable } of files) if (executable) await makeExecutable(join(root, ...path));
   const plain = new Set<string>();
@@ -31,10 +32,10 @@ export async function finishFiles(root: string, files: readonly FileEntry[]): Pr
 async function assertThere(root: string, { path, length, pad, position, symlink }: FileEntry): Promise<void> {
   if (pad || position !== undefined || symlink !== undefined) return;
   const at = join(root, ...path);
-  const facts = await lstat(at).catch((error: unknown) => {
+  const facts = await call<{ readonly size: bigint }>((done) => nodeDisk.lstat(at, done)).catch((error: unknown) => {
     throw fileError(`find ${at}`, error);
   });
-  if (facts.size < length) throw fileError(`keep ${at}`, changed(length, facts));
+  if (facts.size < length) throw fileError(`keep ${at}`, changed(length, { size: Number(facts.size), nlink: 1 }));
 }
 
 /** Who may read it may run it. */

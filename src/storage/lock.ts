@@ -53,6 +53,16 @@ export async function takeLock(folder: string, name: string, random: () => numbe
   }
 }
 
+/** Removes the socket of a lock whose holder has died. */
+export async function removeIfDead(folder: string, name: string): Promise<void> {
+  const short = shortened(folder);
+  try {
+    if (!(await isAlive(join(short.folder, name)))) rmSync(join(folder, name), { force: true });
+  } finally {
+    short.close();
+  }
+}
+
 async function contend(folder: string, prefix: string, tag: string): Promise<Lock | undefined> {
   const short = shortened(folder);
   const own = `${prefix}.${process.pid.toString(16)}${tag}`;

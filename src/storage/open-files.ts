@@ -19,6 +19,8 @@ interface Entry {
   fd: number;
   /** Operations in flight. */
   users: number;
+  /** None has begun yet. */
+  isNew: boolean;
   readonly opening: Promise<number>;
 }
 
@@ -40,11 +42,14 @@ export class OpenFiles {
   /**
    * Runs one operation on a file, opening it when it is not open. An operation must not use another file: with all
    * descriptors busy the two would wait for each other.
+   * @param operation is told whether the file was opened just now
    */
-  async use<T>(file: CachedFile, operation: (fd: number) => Promise<T>): Promise<T> {
+  async use<T>(file: CachedFile, operation: (fd: number, isNew: boolean) => Promise<T>): Promise<T> {
     const entry = await this.#acquire(file);
+    const { fd, isNew } = entry;
+    entry.isNew = false;
     try {
-      return await operation(entry.fd);
+      return await operation(fd, isNew);
     } finally {
       entry.users--;
       this.#wake();
@@ -73,7 +78,7 @@ export class OpenFiles {
   }
 
   async #open(file: CachedFile): Promise<Entry> {
-    const entry: Entry = { fd: -1, users: 1, opening: file.open() };
+    const entry: Entry = { fd: -1, users: 1, isNew: true, opening: file.open() };
     this.#entries.set(file, entry);
     this.#count++;
     try {

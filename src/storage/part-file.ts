@@ -10,8 +10,13 @@ import { lstatSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../errors.js';
-import type { Geometry } from '../torrent/geometry.js';
-import type { FileEntry } from './layout.js';
+import type { Bitfield } from '../torrent/bitfield.js';
+import type { Geometry, PieceIndex } from '../torrent/geometry.js';
+import { FileStore } from './files.js';
+import { CHUNK_BYTES } from './hash-pieces.js';
+import { type FileEntry, fileAt } from './layout.js';
+import type { OpenFiles } from './open-files.js';
+import type { Storage } from './storage.js';
 
 export interface DiskTableInput {
   readonly root: string;
@@ -77,6 +82,58 @@ export function diskTable(input: DiskTableInput): readonly FileEntry[] {
           },
     );
   });
+}
+
+/**
+ * The table as bytes lie before a run writes any: a wanted file that is not there yet may have bytes in the part file, from when it
+ * was not wanted.
+ * @param table as they will lie
+ */
+export function tableBefore(input: DiskTableInput, table: readonly FileEntry[]): readonly FileEntry[] {
+  const { root, infohash, files, wanted } = input;
+  if (sizeOf(join(root, partFileName(infohash))) === undefined) return table;
+  const isThere = files.map(({ path, pad }) => !pad && sizeOf(join(root, ...path)) !== undefined);
+  return diskTable({ ...input, wanted: Uint8Array.from(isThere, (there, i) => Number(there && wanted?.[i] !== 0)) });
+}
+
+export interface CopyInput {
+  readonly root: string;
+  readonly infohash: Uint8Array;
+  /** As bytes lie, and as they shall. */
+  readonly before: readonly FileEntry[];
+  readonly after: readonly FileEntry[];
+  readonly geometry: Geometry;
+  /** Good pieces. */
+  readonly have: Bitfield;
+  readonly openFiles: OpenFiles;
+}
+
+/**
+ * Copies what good pieces have in the part file to files that are wanted now; it keeps its copy until it goes as a whole.
+ * @returns the pieces of which bytes were copied
+ * @throws SpateError (LOCAL_IO, DISK_FULL) naming the file
+ */
+export async function copyFromPart(input: CopyInput, storage: Pick<Storage, 'write'>): Promise<Set<PieceIndex>> {
+  const { root, infohash, before, after, geometry, have, openFiles } = input;
+  const copied = new Set<PieceIndex>();
+  if (before === after) return copied;
+  const part = partFileName(infohash);
+  const source = new FileStore({ root, files: before, openFiles, readonly: true });
+  for (const { path, offset, length, position } of before) {
+    const isInPart = position !== undefined && path[0] === part;
+    if (!isInPart || after[fileAt(after, offset)]!.position !== undefined) continue;
+    // What a file has in the part file is of one piece.
+    const piece = geometry.pieceAt(offset)!;
+    if (!have.has(piece)) continue;
+    for (let done = 0; done < length; done += CHUNK_BYTES) {
+      const bytes = new Uint8Array(Math.min(CHUNK_BYTES, length - done));
+      await source.readInto(offset + done, [bytes]);
+      await storage.write(offset + done, [bytes]);
+    }
+    copied.add(piece);
+  }
+  await source.close();
+  return copied;
 }
 
 /** The pieces that hold bytes of more than one file -> their slots. */

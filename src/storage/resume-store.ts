@@ -49,9 +49,7 @@ export class ResumeStore {
     const folder = dirname(this.path);
     const temporary = `${this.path}.new`;
     try {
-      await call((done) => this.#disk.mkdir(folder, { recursive: true }, done));
-      const flags = OPEN_TO_WRITE | constants.O_TRUNC;
-      const fd = await call<number>((done) => this.#disk.open(temporary, flags, 0o600, done));
+      const fd = await this.#openInFolder(temporary, folder);
       await this.#closing(fd, async () => {
         await this.#writeAll(fd, bytes);
         await call((done) => this.#disk.fsync(fd, done));
@@ -60,6 +58,18 @@ export class ResumeStore {
       await this.#flushFolder(folder);
     } catch (error) {
       throw fileError(`save resume state ${this.path}`, error);
+    }
+  }
+
+  async #openInFolder(path: string, folder: string): Promise<number> {
+    const open = (): Promise<number> =>
+      call((done) => this.#disk.open(path, OPEN_TO_WRITE | constants.O_TRUNC, 0o600, done));
+    try {
+      return await open();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await call((done) => this.#disk.mkdir(folder, { recursive: true }, done));
+      return await open();
     }
   }
 

@@ -52,6 +52,10 @@ export class LeaseLedger {
     return this.#open.get(lease)?.givers ?? NOBODY;
   }
 
+  isOut(lease: number): boolean {
+    return this.#open.has(lease);
+  }
+
   isLeased(piece: PieceIndex): boolean {
     return this.#copies.has(piece);
   }

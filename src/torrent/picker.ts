@@ -6,7 +6,7 @@
  * | --- | --- |
  * | missing | picked -> fetching |
  * | fetching | verified -> writing; returned -> partial or missing; corrupt or lost -> missing |
- * | partial | picked, before anything missing -> fetching |
+ * | partial | picked, before anything missing -> fetching; being spilled -> fetching, then missing |
  * | writing | written -> have |
  * | have, unwanted | never |
  *
@@ -148,10 +148,16 @@ export class Picker {
     this.#have++;
   }
 
-  /** Came back unfinished. @param partial whether it holds blocks */
+  /** Came back unfinished. @param partial whether it holds blocks in memory; those on disk are picked before other missing ones */
   onReturned(piece: PieceIndex, partial: boolean): void {
     this.#move(piece, partial ? PieceState.partial : PieceState.missing);
     this.#returned.add(piece);
+  }
+
+  /** A partial piece is on its way to disk: nobody can have it until it is returned from there, as missing. */
+  onSpilling(piece: PieceIndex): void {
+    this.#returned.delete(piece);
+    this.#move(piece, PieceState.fetching);
   }
 
   /** Failed its hash, or its group died. */

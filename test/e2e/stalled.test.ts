@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { parseMetainfo } from '../../src/protocol/metainfo.js';
-import { startSpate } from '../helpers/cli-run.js';
+import { firstDifference } from '../../src/swarm/payload.js';
+import { type Running, spate, startSpate } from '../helpers/cli-run.js';
 import { hasBytes, LOCAL, SINGLE, type TestSwarm, testSwarm } from '../helpers/cli-swarm.js';
 
 /** Options of a Node whose flushes hang: each takes a thread of the pool and never ends, as on a disk that does not answer. */
@@ -50,4 +52,87 @@ test('a second signal ends it at once, also while the disk hangs', async () => {
   const { stdout } = await run.ended;
   expect(run.child.signalCode).toBe('SIGINT');
   expect(stdout).toBe('');
+});
+
+describe('on a disk that is frozen', () => {
+  /** A file system of its own on a loop device, which takes root to make; who is not gets the reason. */
+  function ownDisk(folder: string, at: string): void {
+    const image = join(folder, 'disk.img');
+    execFileSync('truncate', ['-s', '32M', image]);
+    execFileSync('mkfs.ext4', ['-q', image]);
+    execFileSync('mount', ['-o', 'loop', image, at]);
+    onTestFinished(() => {
+      execFileSync('umount', [at]);
+    });
+  }
+
+  /** State of each thread of a process, the first one's first; none when it is gone. */
+  function states(pid: number): string[] {
+    try {
+      const threads = readdirSync(`/proc/${pid}/task`);
+      return threads.map((id) => /\) (.)/.exec(readFileSync(`/proc/${pid}/task/${id}/stat`, 'latin1'))![1]!);
+    } catch {
+      return [];
+    }
+  }
+
+  /** Resolves when a process is so far that its threads look like that. */
+  async function until({ child }: Running, look: (states: string[]) => boolean): Promise<void> {
+    while (!look(states(child.pid!))) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Dead, but for threads that the kernel does not give back before the disk does. */
+  const isOver = ([first]: string[]): boolean => first === undefined || first === 'Z' || first === 'X';
+
+  /** A download whose writes hang. */
+  async function frozen() {
+    const swarm = await testSwarm(SINGLE);
+    await swarm.seeder();
+    ownDisk(swarm.folder, swarm.downloads);
+    const args = [swarm.torrent, '-o', swarm.downloads, ...LOCAL, '--json'];
+    const run = startSpate([...args, '-v', '--max-down', '200KiB']);
+    let isFrozen = false;
+    const thaw = (): void => {
+      if (isFrozen) execFileSync('fsfreeze', ['-u', swarm.downloads]);
+      isFrozen = false;
+    };
+    onTestFinished(thaw);
+    await run.said(' down ');
+    execFileSync('fsfreeze', ['-f', swarm.downloads]);
+    isFrozen = true;
+    await until(run, (each) => each.includes('D'));
+    return { swarm, run, args, thaw };
+  }
+
+  /** The disk is back: the process is gone by the signal, and another one goes on and completes. */
+  async function goesOn({ swarm, run, args, thaw }: Awaited<ReturnType<typeof frozen>>): Promise<void> {
+    thaw();
+    await run.ended;
+    expect(run.child.signalCode).toBe('SIGINT');
+    expect((await spate(args)).code).toBe(0);
+    expect(await firstDifference(swarm.shape, swarm.downloads)).toBeUndefined();
+  }
+
+  test('the first signal ends a download within 3 s, the summary told; another run completes it', async () => {
+    const it = await frozen();
+    const begun = performance.now();
+    it.run.child.kill('SIGINT');
+    await until(it.run, isOver);
+    // A busy machine gets a second more.
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    await goesOn(it);
+    const { stdout, stderr } = await it.run.ended;
+    expect(stderr).toContain('the disk does not answer');
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'summary', exitCode: 130 });
+  });
+
+  test('the second signal ends it at once; another run completes it', async () => {
+    const it = await frozen();
+    it.run.child.kill('SIGINT');
+    await it.run.said('stopping');
+    it.run.child.kill('SIGINT');
+    await until(it.run, isOver);
+    await goesOn(it);
+    expect((await it.run.ended).stdout).toBe('');
+  });
 });

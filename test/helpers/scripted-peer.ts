@@ -168,25 +168,30 @@ export interface SeedScript {
   readonly peerId?: string;
   /** Pieces it claims; all by default. */
   readonly has?: Buffer;
+  /** It says nothing on a connection, the first being 0, before this resolves. */
+  readonly ready?: (connection: number) => Promise<void>;
   /** Called for each request; returns what to send, nothing to stay silent. */
   readonly answer?: (piece: number, begin: number, length: number, peer: RawPeer) => Buffer | undefined;
 }
 
+/** What a seed must know of its torrent. */
+export type Seeded = Pick<SmallTorrent, 'payload' | 'pieceLength' | 'pieceCount' | 'infohash'>;
+
 /** An honest seed of a torrent, or one whose answers a test bends. Counts what it is asked for. */
 export class ScriptedSeed {
   readonly requests: { piece: number; begin: number; length: number }[] = [];
-  readonly #torrent: SmallTorrent;
+  readonly #torrent: Seeded;
   readonly #script: SeedScript;
   #peer!: ScriptedPeer;
 
-  private constructor(torrent: SmallTorrent, script: SeedScript) {
+  private constructor(torrent: Seeded, script: SeedScript) {
     this.#torrent = torrent;
     this.#script = script;
   }
 
-  static async listen(torrent: SmallTorrent, script: SeedScript = {}, host?: string): Promise<ScriptedSeed> {
+  static async listen(torrent: Seeded, script: SeedScript = {}, host?: string): Promise<ScriptedSeed> {
     const seed = new ScriptedSeed(torrent, script);
-    seed.#peer = await ScriptedPeer.listen((peer) => seed.#serve(peer), host);
+    seed.#peer = await ScriptedPeer.listen((peer, connection) => seed.#serve(peer, connection), host);
     return seed;
   }
 
@@ -211,9 +216,10 @@ export class ScriptedSeed {
     return block(piece, begin, this.#torrent.payload.subarray(at, at + length));
   }
 
-  async #serve(peer: RawPeer): Promise<void> {
+  async #serve(peer: RawPeer, connection: number): Promise<void> {
     const { infohash, pieceCount } = this.#torrent;
     await peer.bytes(68);
+    await this.#script.ready?.(connection);
     peer.send(handshakeOf(infohash, this.#script.peerId), bitfield(this.#script.has ?? fullBitfield(pieceCount)));
     await peer.nextOf(2);
     peer.send(UNCHOKE);

@@ -56,6 +56,7 @@ async function begun(): Promise<World> {
   const it = await world();
   await it.checkpoint.recall('auto');
   it.checkpoint.onChecked(new Bitfield(10), new Bitfield(10));
+  it.checkpoint.onTick(-2000);
   return it;
 }
 
@@ -63,7 +64,7 @@ async function begun(): Promise<World> {
 async function left(...pieces: number[]): Promise<World> {
   const it = await begun();
   for (const index of pieces) await it.write(index);
-  await it.checkpoint.finish(new Map());
+  await it.checkpoint.finish();
   await it.store.close();
   return it;
 }
@@ -86,7 +87,7 @@ describe('a checkpoint', () => {
     await write(1);
     await write(5);
     disk.calls.length = 0;
-    await checkpoint.finish(new Map());
+    await checkpoint.finish();
     const order = disk.calls.filter(({ name }) => !['open', 'close', 'mkdir'].includes(name));
     expect(
       order.map(
@@ -121,7 +122,7 @@ describe('a checkpoint', () => {
     it.disk.intervene = () => undefined;
     await new Promise((resolve) => setImmediate(resolve));
     expect((await recalled(it)).good).toEqual([1]);
-    await it.checkpoint.finish(new Map());
+    await it.checkpoint.finish();
     expect((await recalled(it)).good).toEqual([1, 2]);
   });
 
@@ -130,7 +131,7 @@ describe('a checkpoint', () => {
     const saves = async (now: number): Promise<number> => {
       checkpoint.onTick(now);
       for (let i = 0; i < 200; i++) await new Promise((resolve) => setImmediate(resolve));
-      await checkpoint.finish(new Map()).catch(() => {});
+      await checkpoint.finish().catch(() => {});
       return disk.named('rename').length;
     };
     await write(0);
@@ -140,6 +141,34 @@ describe('a checkpoint', () => {
     expect(await saves(9999)).toBe(1);
   });
 
+  it('saves a download that ends soon once, and one that changed nothing not at all', async () => {
+    const { disk, checkpoint, write } = await begun();
+    await checkpoint.finish();
+    expect(disk.named('fsync')).toEqual([]);
+    await write(0);
+    checkpoint.onTick(-1000);
+    await write(1);
+    await checkpoint.finish();
+    expect([disk.named('fdatasync').length, disk.named('rename').length]).toEqual([1, 1]);
+  });
+
+  it('names blocks of an unfinished piece only after their file was flushed, and no longer when they are of no use', async () => {
+    const it = await begun();
+    await it.store.write(50, [new Uint8Array(PIECE)]);
+    const flush = gate();
+    it.disk.intervene = ({ name }) => (name === 'fdatasync' ? flush.opened : undefined);
+    it.checkpoint.onSpilled(piece(5), Uint8Array.of(1));
+    const finished = it.checkpoint.finish();
+    while (it.disk.named('fdatasync').length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(it.disk.named('rename')).toEqual([]);
+    flush.open();
+    await finished;
+    expect([...(await recalled(it)).partials.keys()]).toEqual([5]);
+    it.checkpoint.onForgotten(piece(5));
+    await it.checkpoint.finish();
+    expect((await recalled(it)).partials.size).toBe(0);
+  });
+
   it('names nothing more after a flush that failed, and says so at the end', async () => {
     const it = await left(0);
     const next = await world(it.folder);
@@ -147,10 +176,10 @@ describe('a checkpoint', () => {
     next.checkpoint.onChecked(new Bitfield(10), new Bitfield(10));
     next.disk.intervene = ({ name }) => (name === 'fdatasync' ? 'EIO' : undefined);
     await next.write(5);
-    await expect(next.checkpoint.finish(new Map())).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    await expect(next.checkpoint.finish()).rejects.toMatchObject({ code: 'LOCAL_IO' });
     next.disk.intervene = () => undefined;
     await next.write(6);
-    await expect(next.checkpoint.finish(new Map())).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    await expect(next.checkpoint.finish()).rejects.toMatchObject({ code: 'LOCAL_IO' });
     expect(next.disk.named('rename')).toEqual([]);
   });
 
@@ -158,7 +187,7 @@ describe('a checkpoint', () => {
     const it = await begun();
     it.disk.intervene = ({ name }) => (name === 'rename' ? 'EROFS' : undefined);
     await it.write(0);
-    await it.checkpoint.finish(new Map());
+    await it.checkpoint.finish();
     expect(it.warnings).toEqual([expect.stringContaining('cannot save resume state')]);
   });
 });
@@ -188,7 +217,8 @@ describe('the next run', () => {
     await it.write(1);
     await it.store.write(50, [new Uint8Array(PIECE)]);
     const present = Uint8Array.from([1]);
-    await it.checkpoint.finish(new Map([[piece(5), present]]));
+    it.checkpoint.onSpilled(piece(5), present);
+    await it.checkpoint.finish();
     expect([...(await recalled(it)).partials]).toEqual([[5, present]]);
     utimesSync(pathOf(it.root, FILES[1]!), 1, 1);
     expect((await recalled(it)).partials.size).toBe(0);

@@ -79,9 +79,10 @@ describe('a download of some files', () => {
     expect(damaged.events).toContainEqual({ type: 'checked', pieces: 0, of: 1, trusted: 0 });
     expect(readFileSync(partOf(torrent, out))[0]).toBe(torrent.payload[2 * PIECE]);
 
-    // What is in the part file alone is missing where it is wanted now.
+    // What is in the part file alone is found there, and copied where it is wanted now.
     const all = await run({});
-    expect(all.events).toContainEqual({ type: 'checked', pieces: 0, of: 16, trusted: 0 });
+    expect(all.events).toContainEqual({ type: 'checked', pieces: 1, of: 16, trusted: 1 });
+    expect(all.download.stats().downloaded).toBe(torrent.payload.length - PIECE);
     const last = await run({});
     expect(last.events).toContainEqual({ type: 'checked', pieces: 16, of: 16, trusted: 16 });
     expect(FILES.map((_, i) => has(out, i))).toEqual(FILES.map(() => true));
@@ -125,10 +126,29 @@ describe('a download of some files', () => {
     await fetched(port, { out, select: { ranges: [[3, 3]] } });
     expect(existsSync(partOf(torrent, out))).toBe(true);
     const { events, download } = await fetched(port, { out });
-    expect(events).toContainEqual({ type: 'checked', pieces: 2, of: 16, trusted: 0 });
+    // The four pieces with a byte of b, of which two end in the part file.
+    expect(events).toContainEqual({ type: 'checked', pieces: 4, of: 16, trusted: 0 });
     expect(FILES.map((_, i) => has(out, i))).toEqual([true, true, true, true, true]);
     expect(existsSync(partOf(torrent, out))).toBe(false);
-    expect(download.stats()).toMatchObject({ length: torrent.payload.length, left: 0 });
+    const { length } = torrent.payload;
+    expect(download.stats()).toMatchObject({ length, left: 0, downloaded: length - 4 * PIECE });
+  });
+
+  it('finds in the part file what another choice has left, but does not believe it', async () => {
+    const out = await emptyFolder();
+    const port = await seeded();
+    await fetched(port, { out, select: { ranges: [[2, 2]] } });
+    const part = readFileSync(partOf(torrent, out));
+    part[PIECE - 1]! ^= 1;
+    writeFileSync(partOf(torrent, out), part);
+    const damaged = await fetched(port, { out, select: { ranges: [[1, 1]] } });
+    expect(damaged.events).toContainEqual({ type: 'checked', pieces: 0, of: 3, trusted: 0 });
+    // Now it is good again: b begins in it, a is in its place, and the part file stays for the end of b's last piece.
+    const good = await fetched(port, { out, select: { ranges: [[3, 3]] } });
+    expect(good.events).toContainEqual({ type: 'checked', pieces: 1, of: 4, trusted: 0 });
+    expect([has(out, 0), has(out, 1), has(out, 2)]).toEqual([true, true, true]);
+    expect(good.download.stats().downloaded).toBe(3 * PIECE);
+    expect(existsSync(partOf(torrent, out))).toBe(true);
   });
 
   it('uses a file that is not chosen and is there already where it is, and leaves a shorter one alone', async () => {

@@ -1,104 +1,8 @@
 // Main's side of the leases of a torrent, with groups that are played by hand.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FromGroup, LeaseGrant, ToGroup } from '../../src/messages.js';
-import { resolveOptions } from '../../src/options.js';
-import { NullStorage } from '../../src/storage/storage.js';
-import { WriteQueue } from '../../src/storage/write-queue.js';
-import { Bitfield } from '../../src/torrent/bitfield.js';
-import { ByteBudget } from '../../src/torrent/byte-budget.js';
-import { Geometry } from '../../src/torrent/geometry.js';
-import { SharedMemory } from '../../src/torrent/shared-memory.js';
-import { Transfer } from '../../src/transfer.js';
-
-const BLOCK = 16_384;
-const BLOCKS = 4;
-
-type Corrupt = Extract<FromGroup, { type: 'corrupt' }>;
-
-/** Digests of the blocks of a piece, of which some are bad, each in its own way. */
-const digestsOf = (bad: readonly boolean[]): Uint8Array =>
-  Uint8Array.from(bad.flatMap((is, block) => Array.from({ length: 20 }, () => (is ? 100 + block : block))));
-
-const GOOD = digestsOf([false, false, false, false]);
-
-/** Two groups. Connection n of either is with host `h<n>`, and those from 90 on are nobody's. */
-class World {
-  readonly budget = new ByteBudget(64 * BLOCK * BLOCKS);
-  readonly sent: [number, ToGroup][] = [];
-  readonly guilty: string[] = [];
-  readonly errors: string[] = [];
-  readonly transfer: Transfer;
-  readonly memory: SharedMemory;
-
-  /** Bytes per second. */
-  rate = 0;
-
-  constructor(pieces = 1, { evidenceBytes = 1e6, corruptPieceLimit = 20 } = {}) {
-    const geometry = new Geometry({ length: pieces * BLOCKS * BLOCK, pieceLength: BLOCKS * BLOCK });
-    this.memory = SharedMemory.create(new Uint8Array(20 * pieces), 2);
-    const queue = new WriteQueue({ storage: new NullStorage(), geometry, options: resolveOptions() });
-    this.transfer = new Transfer(
-      {
-        torrent: 1,
-        geometry,
-        have: new Bitfield(pieces),
-        wanted: Bitfield.full(pieces),
-        memory: this.memory,
-        groupCount: 2,
-        budget: this.budget,
-        queue,
-        corruptPieceLimit,
-        endgameAfterMs: 0,
-        budgetAheadMs: 1_000,
-        rate: () => this.rate,
-        evidenceBytes,
-        giverOf: (_group, peer) => (peer < 90 ? `h${peer}` : undefined),
-        random: () => 0,
-        send: (group, message) => this.sent.push([group, message]),
-      },
-      {
-        onCanLease: () => {},
-        onWritten: () => {},
-        onGuilty: (giver) => this.guilty.push(giver),
-        onComplete: () => {},
-        onError: ({ code }) => this.errors.push(code),
-      },
-    );
-    for (const group of [0, 1]) this.memory.section(group).anyPiece = true;
-  }
-
-  /** Leases what there is to a group. */
-  lease(group = 0, now = 0): LeaseGrant {
-    this.transfer.onWant(group, 1_000, 1_000);
-    expect(this.transfer.grant(group, now)).toBe(true);
-    this.transfer.flush();
-    const [to, message] = this.sent.pop()!;
-    expect([to, message.type]).toEqual([group, 'lease']);
-    return (message as Extract<ToGroup, { type: 'lease' }>).leases[0]!;
-  }
-
-  corrupt(group: number, { lease, piece, buffer }: LeaseGrant, givers: number[], bad: boolean[]): void {
-    const message: Omit<Corrupt, 'type'> = {
-      torrent: 1,
-      lease,
-      piece,
-      buffer,
-      givers: Uint32Array.from(givers),
-      digests: digestsOf(bad),
-    };
-    this.transfer.onCorrupt(group, { type: 'corrupt', ...message });
-  }
-
-  verified({ lease, piece, buffer, suspect }: LeaseGrant): void {
-    this.transfer.onVerified([{ lease, piece, buffer, ...(suspect === true && { digests: GOOD }) }]);
-  }
-
-  returned(group: number, { lease, piece, buffer }: LeaseGrant, present: number[], givers: number[]): void {
-    const blocks = { present: Uint8Array.from(present), givers: Uint32Array.from(givers) };
-    this.transfer.onReturned(group, { type: 'returned', torrent: 1, lease, piece, buffer, ...blocks });
-  }
-}
+import type { ToGroup } from '../../src/messages.js';
+import { BLOCKS, World } from '../helpers/transfer-world.js';
 
 describe('a piece that fails its hash', () => {
   it('has its giver accused at once when it was one alone, over any number of connections', () => {
@@ -248,7 +152,7 @@ describe('beside a model of who sent what', () => {
 });
 
 describe('while memory is scarce', () => {
-  const PIECE = BLOCKS * BLOCK;
+  const PIECE = BLOCKS * 16_384;
   /** How many pieces a group gets that wants any number of them. */
   const granted = (world: World): number => {
     world.transfer.onWant(0, 1_000, 1_000);

@@ -94,6 +94,33 @@ describe('decode', () => {
     expect(refusal(input)).toBe(message);
   });
 
+  it.each([
+    ['i9007199254740992e', '', '9007199254740992'],
+    [
+      'd4:infod5:filesld6:lengthi1eed6:lengthi-9223372036854775808eeeee',
+      'info.files[1].length',
+      '-9223372036854775808',
+    ],
+    ['ll0:e0:d3:a.bi1e1:bli1ei9007199254740992eeee', '[2].b[1]', '9007199254740992'],
+    [`d2:\n"i${'9'.repeat(50)}ee`, '"\\n\\""', `${'9'.repeat(40)}...`],
+    [`d50:${'k'.repeat(50)}i${'9'.repeat(39)}ee`, `"${'k'.repeat(40)}"`, '9'.repeat(39)],
+  ])('names the field of an integer out of range: %j', (input, field, found) => {
+    let error: unknown;
+    try {
+      decode(bytes(input));
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect((error as BencodeError).integer).toEqual({ field, found });
+  });
+
+  it('names no field for anything else', () => {
+    expect(new BencodeError('it').integer).toBeUndefined();
+    expect(() => decode(bytes('d1:a9007199254740992:ee'))).toThrow(
+      expect.objectContaining({ name: 'BencodeError', integer: undefined }),
+    );
+  });
+
   it.each([`${'9'.repeat(400)}:`, '9007199254740992:', '4294967296:a', '2147483648:a'])(
     'refuses a string longer than the data: %s',
     (input) => {

@@ -31,6 +31,7 @@ it('is replaced as a whole: written, flushed, closed, renamed, and the folder fl
   await store.save(stateOf(1));
   const order = disk.calls.map(({ name, path: at }) => `${name} ${at.slice(folder.length)}`);
   expect(order).toEqual([
+    'open /x.resume.new',
     'mkdir ',
     'open /x.resume.new',
     'writev /x.resume.new',
@@ -42,6 +43,9 @@ it('is replaced as a whole: written, flushed, closed, renamed, and the folder fl
     'close ',
   ]);
   expect([...(await store.load())!.have]).toEqual([1]);
+  disk.calls.length = 0;
+  await store.save(stateOf(1));
+  expect(disk.named('mkdir')).toEqual([]);
   expect(readdirSync(folder)).toEqual(['x.resume']);
   expect(readFileSync(path).length).toBeGreaterThan(0);
 });

@@ -320,7 +320,7 @@ describe('beside a plain model', () => {
     {
       weight: 2,
       arbitrary: fc.record({
-        do: fc.constantFrom('partial' as const, 'empty' as const, 'lost' as const),
+        do: fc.constantFrom('partial' as const, 'empty' as const, 'lost' as const, 'spilling' as const),
         pick: fc.nat(99),
       }),
     },
@@ -368,12 +368,14 @@ describe('beside a plain model', () => {
               availability[action.group]!.availability[action.piece] = action.count;
               availability[action.group]!.version++;
             } else {
-              const candidates = inState(action.do === 'written' ? 'writing' : 'fetching');
+              const from = { written: 'writing', spilling: 'partial' } as Partial<Record<typeof action.do, string>>;
+              const candidates = inState(from[action.do] ?? 'fetching');
               const piece = candidates[action.pick % candidates.length];
               if (piece === undefined) continue;
               if (action.do === 'verified') picker.onVerified(piece);
               else if (action.do === 'written') picker.onWritten(piece);
               else if (action.do === 'lost') picker.onLost(piece);
+              else if (action.do === 'spilling') picker.onSpilling(piece);
               else picker.onReturned(piece, action.do === 'partial');
               const next = {
                 verified: 'writing',
@@ -381,6 +383,7 @@ describe('beside a plain model', () => {
                 lost: 'missing',
                 empty: 'missing',
                 partial: 'partial',
+                spilling: 'fetching',
               };
               states.set(piece, next[action.do]);
             }
