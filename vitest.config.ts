@@ -1,15 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
-/**
- * Files that leave nothing behind in their process that another one would see: no mocked modules, no changed environment, no
- * threads. A process for each would load the same modules again and again.
- */
-const SHARED = ['protocol', 'torrent', 'storage', 'swarm', 'discovery'].map(
-  (folder) => `test/src/${folder}/**/*.test.ts`,
-);
+/** Files with a process of their own: they start sessions and their threads, mock modules or change the environment. */
+const OWN = [
+  'test/e2e/**/*.test.ts',
+  'test/src/{faults,geometry-swarm,hostile,selection,session,session-*}.test.ts',
+  'test/src/bench/{client-process,lab,native,rivals}.test.ts',
+  'test/src/cli/{bench,bench-compare,main,progress}.test.ts',
+  'test/workers/{listen,probe}.test.ts',
+];
 
 export default defineConfig({
   test: {
+    globalSetup: ['test/helpers/build.ts'],
     // One more than vitest takes of two cores by itself: most tests wait for peers and processes.
     maxWorkers: '100%',
     testTimeout: 30_000,
@@ -17,23 +19,17 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: {
-          name: 'shared',
-          include: SHARED,
-          isolate: false,
-          benchmark: { include: [] },
-          // Some of these start the command.
-          globalSetup: ['test/helpers/build.ts'],
-        },
+        test: { name: 'own', include: OWN, benchmark: { include: ['bench/**/*.bench.ts'] } },
       },
       {
         extends: true,
         test: {
-          name: 'own',
+          name: 'shared',
           include: ['test/**/*.test.ts'],
-          exclude: [...SHARED, 'test/interop/**'],
-          benchmark: { include: ['bench/**/*.bench.ts'] },
-          globalSetup: ['test/helpers/build.ts'],
+          exclude: [...OWN, 'test/interop/**'],
+          benchmark: { include: [] },
+          // A process for each file would load the same modules again and again.
+          isolate: false,
         },
       },
     ],

@@ -17,6 +17,8 @@ test('the example of the README downloads a torrent with the package as it is in
   const { folder } = swarm;
   await mkdir(join(folder, 'node_modules'));
   await symlink(ROOT, join(folder, 'node_modules', 'spate-bt'), 'junction');
+  // A project of its own, whatever lies above it.
+  await writeFile(join(folder, 'package.json'), '{}');
   await writeFile(join(folder, 'example.mjs'), example);
   await copyFile(swarm.torrent, join(folder, 'debian.torrent'));
 

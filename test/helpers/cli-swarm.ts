@@ -2,11 +2,14 @@
 import { mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
+import { deferred } from '../../src/deferred.js';
+import type { DownloadEvent, Session } from '../../src/session.js';
 import { type PayloadShape, payloadTorrent, writePayload } from '../../src/swarm/payload.js';
-import { type Seeder, startSeeder } from '../../src/swarm/seeder.js';
 import { type RunningTracker, startTracker } from '../../src/swarm/tracker.js';
-import { CLI } from './cli-run.js';
 import { type AtEnd, temporaryFolder } from './fs-temp.js';
+
+// Its threads are compiled files beside it.
+const BUILT = new URL('../../dist/src/session.js', import.meta.url).href;
 
 export const PIECE = 65_536;
 /** 40 pieces, the last one short. */
@@ -36,7 +39,16 @@ export interface TestSwarm {
   /** An empty folder. */
   readonly downloads: string;
   readonly tracker: RunningTracker;
-  seeder(): Promise<Seeder>;
+  /** Seeds what is there, without a process: resolves when peers can find it. */
+  seeder(): Promise<SwarmSeeder>;
+}
+
+export interface SwarmSeeder {
+  readonly port: number;
+  /** Good pieces on disk, and pieces in all. */
+  readonly pieces: number;
+  readonly of: number;
+  stop(): Promise<void>;
 }
 
 /**
@@ -58,15 +70,33 @@ export async function testSwarm(
   const tracker = await startTracker({ host: '127.0.0.1' });
   atEnd(() => tracker.close());
   const hashes = await writePayload(shape, seeds, PIECE);
-  await writeFile(torrent, payloadTorrent(shape, PIECE, hashes, trackers(tracker)));
-  const seeder = async (): Promise<Seeder> => {
-    const started = await startSeeder({ torrent, dir: seeds, cli: CLI });
-    atEnd(async () => {
-      await started.stop();
-    });
-    return started;
+  const tiers = trackers(tracker);
+  const bytes = payloadTorrent(shape, PIECE, hashes, tiers);
+  await writeFile(torrent, bytes);
+  const seeder = async (): Promise<SwarmSeeder> => {
+    const built: typeof import('../../src/session.js') = await import(BUILT);
+    const session = await built.Session.open({ bind: '127.0.0.1', workers: 1 });
+    atEnd(() => session.close());
+    return {
+      port: session.port,
+      ...(await seed(session, bytes, seeds, tiers.length > 0)),
+      stop: () => session.close(),
+    };
   };
   return { shape, folder, torrent, seeds, downloads, tracker, seeder };
+}
+
+/** Has a session seed a torrent. @returns what is there, once a tracker, if there is one, has answered */
+async function seed(session: Session, torrent: Uint8Array, out: string, announces: boolean) {
+  const { promise: announced, resolve: onAnnounced } = deferred();
+  let found = { pieces: 0, of: 0 };
+  const onEvent = (event: DownloadEvent): void => {
+    if (event.type === 'checked') found = { pieces: event.pieces, of: event.of };
+    if (event.type === 'tracker') onAnnounced();
+  };
+  await session.add(torrent, { out, fetch: false, seed: true, onEvent }).done;
+  if (announces) await announced;
+  return found;
 }
 
 /** Cuts the single file of a payload to its first pieces. */

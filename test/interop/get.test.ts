@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { aria2 } from './aria2.js';
 import { inLab } from './lab.js';
 import { libtorrent } from './libtorrent.js';
-import { expectCopy, makeFilePayload, makeFolderPayload, makeSmallFolderPayload, type Payload } from './payload.js';
+import { expectCopy, makeFilePayload, makeFolderPayload, type Payload } from './payload.js';
 import { spateGet } from './spate.js';
 import { ALL, suiteOf } from './suite.js';
 import { type ForeignClient, newFolder } from './task.js';
@@ -15,10 +15,7 @@ type Scheme = 'http' | 'udp';
 /** The payloads and a copy. */
 const ROOM_BYTES = 1 * 2 ** 30;
 
-const { payloads, trackerIn } = suiteOf(
-  { file: makeFilePayload, folder: makeFolderPayload, smallFolder: makeSmallFolderPayload },
-  ROOM_BYTES,
-);
+const { payloads, trackerIn } = suiteOf({ file: makeFilePayload, folder: makeFolderPayload }, ROOM_BYTES);
 
 describe('spate get', () => {
   async function downloadsFrom(client: ForeignClient, payload: Payload, scheme: Scheme): Promise<void> {
@@ -45,7 +42,7 @@ describe('spate get', () => {
 
   it('downloads a folder from transmission, known by its address alone', () =>
     inLab(async (lab) => {
-      const { smallFolder: folder } = payloads;
+      const { folder } = payloads;
       const torrent = folder.torrent();
       const out = await newFolder(lab, 'out');
       const address = await transmission.seed({ lab, torrent, folder: folder.root });

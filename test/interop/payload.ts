@@ -1,6 +1,6 @@
 /**
- * What is transferred: a file and a folder of at least 256 MiB, and a small file and folder, with the same bytes on every run, and
- * the comparison of what arrived with what was meant, which uses Node alone. Not a test.
+ * What is transferred: a file and a folder of at least 256 MiB, and a small file, with the same bytes on every run, and the comparison of what
+ * arrived with what was meant, which uses Node alone. Not a test.
  */
 import { type FileHandle, open, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -33,24 +33,23 @@ const FILE = { seed: 'a file', name: 'a single file.bin', length: 256 * MIB + 12
 const SMALL = { seed: 'a small file', name: 'small.bin', length: 48 * MIB + 4321 };
 const SMALL_PIECE_LENGTH = 64 * KIB;
 
-/**
- * Pieces that end at no file's end; names with spaces and beyond ASCII, empty and tiny files, nested folders.
- * @param unit bytes, a hundredth of the longest file
- */
-function folderOf(unit: number): PayloadShape {
-  const files = [
-    { path: ['read me first.txt'], length: 11 },
-    { path: ['empty.nfo'], length: 0 },
-    { path: ['Ünïcødé', '日本語 ファイル.bin'], length: 100 * unit + 1 },
-    { path: ['nested', 'deeper', 'deepest', 'a b  c.dat'], length: 64 * unit + 77_777 },
-    { path: ['nested', 'deeper', 'one byte'], length: 1 },
-    { path: ['nested', 'several pieces.bin'], length: 12 * unit },
-    { path: ['nested', '🌊.bin'], length: 90 * unit - 333 },
-    { path: ['zz', 'empty at the end'], length: 0 },
-  ];
-  const length = files.reduce((sum, file) => sum + file.length, 0);
-  return { seed: 'a folder', name: 'Größe & 大きさ', length, files };
-}
+/** Pieces that end at no file's end; names with spaces and beyond ASCII, empty and tiny files, nested folders. */
+const FILES = [
+  { path: ['read me first.txt'], length: 11 },
+  { path: ['empty.nfo'], length: 0 },
+  { path: ['Ünïcødé', '日本語 ファイル.bin'], length: 100 * MIB + 1 },
+  { path: ['nested', 'deeper', 'deepest', 'a b  c.dat'], length: 64 * MIB + 77_777 },
+  { path: ['nested', 'deeper', 'one byte'], length: 1 },
+  { path: ['nested', 'several pieces.bin'], length: 12 * MIB },
+  { path: ['nested', '🌊.bin'], length: 90 * MIB - 333 },
+  { path: ['zz', 'empty at the end'], length: 0 },
+];
+const FOLDER = {
+  seed: 'a folder',
+  name: 'Größe & 大きさ',
+  length: FILES.reduce((sum, { length }) => sum + length, 0),
+  files: FILES,
+};
 /** No power of two: transmission cuts such a piece into blocks of 12 KiB, which nobody else asks for. */
 const FOLDER_PIECE_LENGTH = 768 * KIB;
 
@@ -66,12 +65,7 @@ export function makeSmallPayload(root: string): Promise<Payload> {
 
 /** Writes the folder into `root`. */
 export function makeFolderPayload(root: string): Promise<Payload> {
-  return makePayload(root, folderOf(MIB), FOLDER_PIECE_LENGTH);
-}
-
-/** Writes a quarter of such a folder into `root`: for transmission, which moves 8 MiB/s whatever the other side can. */
-export function makeSmallFolderPayload(root: string): Promise<Payload> {
-  return makePayload(root, folderOf(MIB / 4), FOLDER_PIECE_LENGTH);
+  return makePayload(root, FOLDER, FOLDER_PIECE_LENGTH);
 }
 
 async function makePayload(root: string, shape: PayloadShape, pieceLength: number): Promise<Payload> {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { aria2 } from './aria2.js';
 import { inLab } from './lab.js';
 import { libtorrent } from './libtorrent.js';
-import { makeFilePayload, makeFolderPayload, makeSmallFolderPayload, type Payload } from './payload.js';
+import { makeFilePayload, makeFolderPayload, type Payload } from './payload.js';
 import { type Outcome, type SpateStay, spateSeed } from './spate.js';
 import { ALL, leechesCopy, suiteOf } from './suite.js';
 import type { ForeignClient } from './task.js';
@@ -15,10 +15,7 @@ type Scheme = 'http' | 'udp';
 /** The payloads and, in one case, three copies. */
 const ROOM_BYTES = 1.5 * 2 ** 30;
 
-const { payloads, trackerIn } = suiteOf(
-  { file: makeFilePayload, folder: makeFolderPayload, smallFolder: makeSmallFolderPayload },
-  ROOM_BYTES,
-);
+const { payloads, trackerIn } = suiteOf({ file: makeFilePayload, folder: makeFolderPayload }, ROOM_BYTES);
 
 describe('spate seed', () => {
   /** The clients ask the tracker when our seed is there, or before, so that our seed is the one that dials. */
@@ -59,7 +56,7 @@ describe('spate seed', () => {
   });
 
   it('gives a folder to transmission, which it has to dial, named by a UDP tracker', async () => {
-    const { smallFolder: folder } = payloads;
+    const { folder } = payloads;
     const { uploaded } = await seedsTo([transmission], folder, 'udp', 'leechers');
     expect(uploaded).toBeGreaterThanOrEqual(folder.length);
   });

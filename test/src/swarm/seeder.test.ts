@@ -5,15 +5,22 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { parseMetainfo } from '../../../src/protocol/metainfo.js';
-import { startSeeder } from '../../../src/swarm/seeder.js';
+import { type Seeder, startSeeder } from '../../../src/swarm/seeder.js';
 import { CLI, isListening } from '../../helpers/cli-run.js';
-import { keepPieces, loseAll, SINGLE, testSwarm } from '../../helpers/cli-swarm.js';
+import { keepPieces, loseAll, SINGLE, type TestSwarm, testSwarm } from '../../helpers/cli-swarm.js';
+
+/** A process that seeds what is there; gone when the test ends. */
+async function started({ torrent, seeds }: TestSwarm): Promise<Seeder> {
+  const seeder = await startSeeder({ torrent, dir: seeds, cli: CLI });
+  onTestFinished(async () => void (await seeder.stop()));
+  return seeder;
+}
 
 test('a seeder has started when the tracker counts it', async () => {
   const swarm = await testSwarm(SINGLE);
   await keepPieces(swarm, 30);
 
-  const seeder = await swarm.seeder();
+  const seeder = await started(swarm);
 
   expect(seeder).toMatchObject({ pieces: 30, of: 40 });
   const { infohash } = parseMetainfo(await readFile(swarm.torrent));
@@ -23,7 +30,7 @@ test('a seeder has started when the tracker counts it', async () => {
 test('a stopped seeder is gone, and has told the tracker', async () => {
   const swarm = await testSwarm(SINGLE);
   const { infohash } = parseMetainfo(await readFile(swarm.torrent));
-  const seeder = await swarm.seeder();
+  const seeder = await started(swarm);
   expect(swarm.tracker.counts(infohash).seeders).toBe(1);
 
   expect(await seeder.stop()).toEqual({ code: 143, signal: null });
@@ -60,7 +67,7 @@ test('a seeder that cannot start says why', async () => {
   const swarm = await testSwarm(SINGLE);
   await loseAll(swarm);
 
-  await expect(swarm.seeder()).rejects.toThrow(/ended with exit code 6 instead of seeding: .*nothing to seed/);
+  await expect(started(swarm)).rejects.toThrow(/ended with exit code 6 instead of seeding: .*nothing to seed/);
 });
 
 test('a seeder that is no longer wanted while it starts is ended', async () => {
