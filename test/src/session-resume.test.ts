@@ -1,8 +1,9 @@
-import { readFile, truncate } from 'node:fs/promises';
+import { mkdir, readdir, readFile, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { DownloadEvent } from '../../src/api.js';
 import type { SessionSettings } from '../../src/session.js';
+import { type Disk, nodeDisk } from '../../src/storage/disk.js';
 import { gate, RecordingDisk } from '../helpers/fs-disk.js';
 import { type RawPeer, ScriptedSeed } from '../helpers/scripted-peer.js';
 import { emptyFolder, ending, openSession } from '../helpers/session-harness.js';
@@ -105,4 +106,50 @@ it('a piece that was named and is cut off is fetched again', async () => {
   await second.download.done;
   expect(second.events).toContainEqual({ type: 'checked', pieces: 2, of: 3, trusted: 0 });
   expect((await readFile(join(out, torrent.name))).equals(torrent.payload)).toBe(true);
+});
+
+it('of many torrents that end at once two flush, the others wait for their turn', async () => {
+  const [out, stateFolder] = [await emptyFolder(), await emptyFolder()];
+  const COUNT = 12;
+  let [underWay, most, flushes, writes] = [0, 0, 0, 0];
+  /** Flushes that hang until every payload is written. */
+  const hanging: (() => void)[] = [];
+  const flush: Disk['fsync'] = (_, done) => {
+    flushes++;
+    most = Math.max(most, ++underWay);
+    const end = (): void => {
+      underWay--;
+      done(null);
+    };
+    if (writes >= COUNT) setImmediate(end);
+    else hanging.push(end);
+  };
+  const writev: Disk['writev'] = (fd, views, position, done) =>
+    nodeDisk.writev(fd, views, position, (error, written) => {
+      writes++;
+      done(error, written);
+      if (writes >= COUNT) for (const end of hanging.splice(0)) setImmediate(end);
+    });
+  const disk = { ...nodeDisk, writev, fsync: flush, fdatasync: flush };
+  const session = await openSession({ saveEveryMs: 3_600_000 }, { stateFolder, disk, workers: 1 });
+  const torrents = Array.from({ length: COUNT }, (_, seed) => smallTorrent(BLOCK, BLOCK, { name: `${seed}`, seed }));
+  const downloads = await Promise.all(
+    torrents.map(async (each) => {
+      const { port } = await ending(ScriptedSeed.listen(each));
+      return session.add(each.bytes, { out, peers: [{ host: '127.0.0.1', port }] });
+    }),
+  );
+  await Promise.all(downloads.map(({ done }) => done));
+  // Payload, state and folder of the state, once for each.
+  expect([most, flushes]).toEqual([2, COUNT * 3]);
+});
+
+it('states of long ago are cleared away when a session starts', async () => {
+  const state = await emptyFolder();
+  const path = join(state, 'resume', `${'0'.repeat(40)}-${'0'.repeat(16)}.resume`);
+  await mkdir(join(state, 'resume'));
+  await writeFile(path, '');
+  await utimes(path, 1, 1);
+  await (await openSession({}, { stateFolder: state, workers: 1 })).close();
+  expect(await readdir(join(state, 'resume'))).toEqual([]);
 });
