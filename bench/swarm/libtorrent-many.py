@@ -38,7 +38,10 @@ session = lt.session(
         "max_allowed_in_request_queue": 2000,
     }
 )
-flags = lt.torrent_flags.default_flags | (lt.torrent_flags.seed_mode if mode == "seed" else 0)
+flags = lt.torrent_flags.default_flags
+if mode == "seed":
+    # Managed ones begin, and are announced, a few at a time.
+    flags = flags & ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused) | lt.torrent_flags.seed_mode
 handles = [session.add_torrent({"ti": lt.torrent_info(t), "save_path": folder, "flags": flags}) for t in torrents]
 if mode == "seed":
     print("seeding", flush=True)

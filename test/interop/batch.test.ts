@@ -50,9 +50,10 @@ function makeItem(n: number): Item {
 it('downloads what can be had of 1,200 torrents, and tells the truth of the others', async () => {
   await inLab(async (lab) => {
     const items = SIZES.map((_, n) => makeItem(n));
-    const { list, seeded, seeds } = await prepare(lab, items);
+    const { list, seeded, seeds, known } = await prepare(lab, items);
     const seed = await lab.start('libtorrent', PYTHON, [SCRIPT, 'seed', seeds, ...seeded]);
     await seed.line(/^seeding$/, lab.signal);
+    await known();
     for (const { name, fate } of items) if (fate === 'corrupt') await writeFile(join(seeds, name), Buffer.alloc(MIB));
 
     const out = lab.newPath('out');
@@ -81,6 +82,7 @@ async function prepare(lab: Lab, items: readonly Item[]) {
     bare.map(({ infohash }) => infohash),
   );
   const paths: string[] = [];
+  const infohashes: Uint8Array[] = [];
   const seeded: string[] = [];
   for (const [n, { name, payload, fate }] of items.entries()) {
     const announce = n % 2 === 0 ? tracker.http : tracker.udp;
@@ -90,12 +92,16 @@ async function prepare(lab: Lab, items: readonly Item[]) {
     paths.push(path);
     if (fate === 'dead' || fate === 'invalid') continue;
     seeded.push(path);
+    infohashes.push(bare[n]!.infohash);
     await writeFile(join(seeds, name), payload);
   }
   const list = lab.newPath('list.txt');
   await writeFile(list, `${paths.join('\n')}\n`);
   await mkdir(join(lab.folder, 'state'));
-  return { list, seeded, seeds };
+  const known = async (): Promise<void> => {
+    for (const infohash of infohashes) await tracker.expect(infohash, { seeds: 1 });
+  };
+  return { list, seeded, seeds, known };
 }
 
 async function batch(lab: Lab, list: string, out: string, end: string, ...flags: string[]) {

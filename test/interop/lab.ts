@@ -21,6 +21,8 @@ const ASK_AGAIN_MS = 50;
 const PORT_ATTEMPTS = 5;
 /** Lines of a process's output that a failure shows. */
 const TAIL_LINES = 30;
+/** A summary of a thousand torrents is one line. */
+const TAIL_COLUMNS = 500;
 
 /** A process of the case. Lines of stdout and stderr that are not empty are one log. */
 export class Client {
@@ -87,7 +89,7 @@ export class Client {
 
   /** The end of its log. */
   tail(): string {
-    const lines = this.lines.slice(-TAIL_LINES).map((line) => `  ${line}`);
+    const lines = this.lines.slice(-TAIL_LINES).map((line) => `  ${line.slice(0, TAIL_COLUMNS)}`);
     return [`--- ${this.name} (${this.#end ?? 'running'})`, ...lines].join('\n');
   }
 
