@@ -401,6 +401,7 @@ export class Download implements TurnTaker {
       knownPeers: this.#peers.known,
       trackerError: this.#lastTrackerError,
       sawCorruption: this.#transfer?.sawCorruption === true,
+      isWriting: !this.#content.queue.isIdle,
     };
     const error = this.#patience?.onTick(prospects, now);
     if (error !== undefined) this.fail(error);

@@ -14,6 +14,8 @@ export interface Prospects {
   readonly trackerError: string | undefined;
   /** Whether a piece has failed its hash. */
   readonly sawCorruption: boolean;
+  /** Pieces wait for the disk: if nothing comes meanwhile, that is not for want of peers. */
+  readonly isWriting: boolean;
 }
 
 type PatienceOptions = Pick<Options, 'peerTimeoutMs' | 'stallTimeoutMs' | 'haveBatchMs'>;
@@ -50,15 +52,15 @@ export class Patience {
     const waited = Math.min(now - this.#tickedAt, MAX_TICKS * Math.max(1, haveBatchMs));
     this.#tickedAt = now;
     this.#activeMs += waited;
-    this.#idleMs += waited;
-    const { everConnected, hopeless, sawCorruption } = prospects;
+    const { everConnected, hopeless, sawCorruption, isWriting } = prospects;
+    this.#idleMs = isWriting ? 0 : this.#idleMs + waited;
     if (!everConnected) {
       return hopeless || isOver(this.#activeMs, peerTimeoutMs) ? noPeers(prospects, this.#activeMs) : undefined;
     }
     // Who has only just come cannot have given anything.
     if (!this.#everConnected) this.#idleMs = 0;
     this.#everConnected = true;
-    if (!hopeless && !isOver(this.#idleMs, stallTimeoutMs)) return undefined;
+    if (isWriting || (!hopeless && !isOver(this.#idleMs, stallTimeoutMs))) return undefined;
     const why = sawCorruption ? 'every peer left sent bad data' : 'no peer gives what is missing';
     return new SpateError(sawCorruption ? 'BAD_DATA' : 'STALLED', `${seconds(this.#idleMs)} without a byte: ${why}`);
   }

@@ -222,11 +222,12 @@ export class Batch {
   }
 
   #onDone(item: Item): void {
-    item.state = item.wasThere ? 'already' : 'done';
+    const isNews = !item.wasThere || item.downloaded > 0;
+    item.state = isNews ? 'done' : 'already';
     item.error = undefined;
     this.#over.done++;
     this.#settings.journal?.record(item.key, item.toOutcome());
-    this.#emit(item, { type: item.wasThere ? 'already' : 'done' });
+    this.#emit(item, { type: isNews ? 'done' : 'already' });
   }
 
   async #seed(item: Item, download: Download): Promise<void> {

@@ -68,11 +68,12 @@ export class WriteQueue {
 
   /** Resolves when nothing waits and nothing is in flight, whether written or failed. */
   async idle(): Promise<void> {
-    if (this.#isIdle()) return;
+    if (this.isIdle) return;
     await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
-  #isIdle(): boolean {
+  /** Nothing waits and nothing is in flight. */
+  get isIdle(): boolean {
     return this.#waiting.size === 0 && this.#inFlight === 0;
   }
 
@@ -129,7 +130,7 @@ export class WriteQueue {
     for (const { piece } of run) this.#writing.delete(piece);
     this.#inFlight--;
     this.#start();
-    if (this.#isIdle()) for (const resume of this.#onIdle.splice(0)) resume();
+    if (this.isIdle) for (const resume of this.#onIdle.splice(0)) resume();
   }
 
   #fail(error: unknown): void {

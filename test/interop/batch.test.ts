@@ -16,6 +16,8 @@ import { newFolder } from './task.js';
 import { startTracker } from './tracker.js';
 
 const MIB = 2 ** 20;
+/** It writes 1.8 GiB twice. */
+const DEADLINE_MS = 180_000;
 const SCRIPT = fileURLToPath(new URL('../../bench/swarm/libtorrent-many.py', import.meta.url));
 const SIZES = [...Array<number>(1000).fill(MIB), ...Array<number>(200).fill(4 * MIB)];
 
@@ -47,11 +49,13 @@ function makeItem(n: number): Item {
   return { name: `t${String(n).padStart(4, '0')}`, payload, fate: fateOf(n) };
 }
 
-it('downloads what can be had of 1,200 torrents, and tells the truth of the others', async () => {
+it('downloads what can be had of 1,200 torrents, and tells the truth of the others', {
+  timeout: DEADLINE_MS + 15_000,
+}, async () => {
   await inLab(async (lab) => {
     const items = SIZES.map((_, n) => makeItem(n));
     const { list, seeded, seeds, known } = await prepare(lab, items);
-    const seed = await lab.start('libtorrent', PYTHON, [SCRIPT, 'seed', seeds, ...seeded]);
+    const seed = await lab.start('libtorrent', PYTHON, [SCRIPT, 'seed', seeds, ...seeded], 'pipe');
     await seed.line(/^seeding$/, lab.signal);
     await known();
     for (const { name, fate } of items) if (fate === 'corrupt') await writeFile(join(seeds, name), Buffer.alloc(MIB));
@@ -71,7 +75,7 @@ it('downloads what can be had of 1,200 torrents, and tells the truth of the othe
 
     const second = await batch(lab, list, out, 'exit code 7', '--retries', '0');
     expect(second.totals.states).toEqual({ already: good, failed: dead + corrupt, invalid });
-  });
+  }, DEADLINE_MS);
 });
 
 async function prepare(lab: Lab, items: readonly Item[]) {
@@ -105,7 +109,7 @@ async function prepare(lab: Lab, items: readonly Item[]) {
 }
 
 async function batch(lab: Lab, list: string, out: string, end: string, ...flags: string[]) {
-  const patience = ['--peer-timeout', '3s', '--stall-timeout', '3s', '--retries', '1', '--retry-wait', '500ms'];
+  const patience = ['--peer-timeout', '6s', '--stall-timeout', '6s', '--retries', '1', '--retry-wait', '500ms'];
   const args = ['batch', list, '-o', out, '--bind', '127.0.0.1', '--skip-invalid', '--json', ...patience, ...flags];
   const client = await lab.start('spate batch', process.execPath, [CLI, ...args]);
   await lab.expectEnd(client, end);

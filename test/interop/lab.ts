@@ -102,21 +102,23 @@ export class Lab {
   /** A folder of this case's own, world-searchable, its path free of symlinks. */
   readonly folder: string;
   /** Aborted at the case's deadline. */
-  readonly signal: AbortSignal = AbortSignal.timeout(DEADLINE_MS);
+  readonly signal: AbortSignal;
   /** Resolves at the case's deadline. */
-  readonly #late = new Promise<undefined>((resolve) => {
-    this.signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
+  readonly #late: Promise<undefined>;
   readonly #clients: Client[] = [];
   #names = 0;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, deadlineMs: number) {
     this.folder = folder;
+    this.signal = AbortSignal.timeout(deadlineMs);
+    this.#late = new Promise((resolve) => {
+      this.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
     openLabs.add(this);
   }
 
-  static async open(): Promise<Lab> {
-    return new Lab(await realpath(await mkdtemp(join(tmpdir(), 'spate-interop-'))));
+  static async open(deadlineMs = DEADLINE_MS): Promise<Lab> {
+    return new Lab(await realpath(await mkdtemp(join(tmpdir(), 'spate-interop-'))), deadlineMs);
   }
 
   /** The path of something that is not there yet. */
@@ -124,12 +126,17 @@ export class Lab {
     return join(this.folder, `${++this.#names}-${name}`);
   }
 
-  /** Starts a program with a home of its own. */
-  async start(name: string, command: string, args: readonly string[]): Promise<Client> {
+  /** Starts a program with a home of its own. @param stdin `pipe` is open for as long as the program is to run */
+  async start(
+    name: string,
+    command: string,
+    args: readonly string[],
+    stdin: 'ignore' | 'pipe' = 'ignore',
+  ): Promise<Client> {
     const process = spawn(command, args, {
       cwd: this.folder,
       env: { PATH: globalThis.process.env.PATH, LANG: 'C.UTF-8', HOME: this.folder },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [stdin, 'pipe', 'pipe'],
     });
     await once(process, 'spawn');
     const client = new Client(name, process, process.pid!);
@@ -204,8 +211,8 @@ process.once('exit', () => {
 });
 
 /** Runs a case. A failure comes with the logs of all its processes. */
-export async function inLab<T>(work: (lab: Lab) => Promise<T>): Promise<T> {
-  const lab = await Lab.open();
+export async function inLab<T>(work: (lab: Lab) => Promise<T>, deadlineMs?: number): Promise<T> {
+  const lab = await Lab.open(deadlineMs);
   try {
     return await work(lab);
   } catch (error) {

@@ -8,6 +8,7 @@ const WAITING: Prospects = {
   knownPeers: 0,
   trackerError: undefined,
   sawCorruption: false,
+  isWriting: false,
 };
 const PEERS: Prospects = { ...WAITING, everConnected: true };
 const TICK_MS = 100;
@@ -77,6 +78,14 @@ describe('a download with peers', () => {
 
   it('waits for ever with a limit of 0', () => {
     expect(new Waiting(FOR_EVER).wait(1e6, PEERS)).toBeUndefined();
+  });
+
+  it('does not blame them while pieces wait for the disk', () => {
+    const waiting = new Waiting();
+    expect(waiting.wait(400_000, { ...PEERS, isWriting: true })).toBeUndefined();
+    expect(waiting.tick(1, { ...PEERS, isWriting: true, hopeless: true })).toBeUndefined();
+    expect(waiting.wait(299_999, PEERS)).toBeUndefined();
+    expect(waiting.tick(1, PEERS)?.code).toBe('STALLED');
   });
 
   it('blames bad data when pieces failed their hash', () => {

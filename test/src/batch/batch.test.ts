@@ -46,8 +46,8 @@ class FakeDownload {
     this.settings.onEvent?.({ type: 'checked', pieces, of: 1, trusted: 0 });
   }
 
-  finish(): void {
-    this.downloaded = LENGTH;
+  finish(downloaded = LENGTH): void {
+    this.downloaded = downloaded;
     this.#settle.done();
     if (this.settings.seed !== true) this.#end();
   }
@@ -168,7 +168,7 @@ describe('Batch', () => {
     batch.end();
     await started(1);
     downloads[0]!.checked(1);
-    downloads[0]!.finish();
+    downloads[0]!.finish(0);
     await batch.done;
     expect(batch.items[0]!.toRow()).toMatchObject({ state: 'already', have: LENGTH });
   });
