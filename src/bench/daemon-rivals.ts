@@ -51,7 +51,8 @@ export const transmissionDaemon: Daemon = {
   },
 };
 
-function transmissionSettings(out: string, peerPort: number, webPort: number): object {
+/** `settings.json` of one on loopback, TCP and plaintext, that keeps to itself. */
+export function transmissionSettings(out: string, peerPort: number, webPort: number): object {
   return {
     'download-dir': out,
     'bind-address-ipv4': LOOPBACK,
@@ -72,7 +73,7 @@ function transmissionSettings(out: string, peerPort: number, webPort: number): o
 type Ask = (method: string, args: object) => Promise<Record<string, unknown>>;
 
 /** Its RPC wants the session id that its first refusal tells. */
-function transmissionRpc(url: string, signal: AbortSignal): Ask {
+export function transmissionRpc(url: string, signal: AbortSignal): Ask {
   let session = '';
   return async (method, args) => {
     const body = JSON.stringify({ method, arguments: args });

@@ -4,6 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { transmissionRpc, transmissionSettings } from '../../src/bench/daemon-rivals.js';
 import { type Client, type Lab, PortTaken } from './lab.js';
 import { type ForeignClient, newFolder, type Task } from './task.js';
 
@@ -11,10 +12,8 @@ interface Daemon {
   readonly client: Client;
   /** Where it accepts peers. */
   readonly address: string;
-  readonly rpc: Rpc;
+  readonly rpc: ReturnType<typeof transmissionRpc>;
 }
-
-type Rpc = (method: string, args: object) => Promise<Record<string, unknown>>;
 
 export const transmission: ForeignClient = {
   name: 'transmission',
@@ -51,7 +50,9 @@ function startDaemon(lab: Lab): Promise<Daemon> {
 
 async function startOn(lab: Lab, peerPort: number, rpcPort: number): Promise<Daemon> {
   const folder = await newFolder(lab, 'transmission');
-  await writeFile(join(folder, 'settings.json'), JSON.stringify(settings(peerPort, rpcPort)));
+  // As it is installed, it prefers encryption.
+  const settings = { ...transmissionSettings(folder, peerPort, rpcPort), 'rename-partial-files': false, encryption: 1 };
+  await writeFile(join(folder, 'settings.json'), JSON.stringify(settings));
   const client = await lab.start('transmission', 'transmission-daemon', ['-f', '--log-info', '-g', folder]);
   await client.line(/Using settings from/, lab.signal);
   const taken = client.lines.find((line) => line.includes("Couldn't bind"));
@@ -59,7 +60,7 @@ async function startOn(lab: Lab, peerPort: number, rpcPort: number): Promise<Dae
     client.kill('SIGKILL');
     throw new PortTaken(taken);
   }
-  const rpc = connectRpc(`http://127.0.0.1:${rpcPort}/transmission/rpc`);
+  const rpc = transmissionRpc(`http://127.0.0.1:${rpcPort}/transmission/rpc`, lab.signal);
   await lab.answer(client, 'its RPC', async () => {
     const session = await rpc('session-get', {});
     if (session['config-dir'] === folder) return true;
@@ -67,39 +68,4 @@ async function startOn(lab: Lab, peerPort: number, rpcPort: number): Promise<Dae
     throw new PortTaken(`port ${rpcPort} is the RPC of another daemon`);
   });
   return { client, address: `127.0.0.1:${peerPort}`, rpc };
-}
-
-function settings(peerPort: number, rpcPort: number): object {
-  return {
-    'bind-address-ipv4': '127.0.0.1',
-    'bind-address-ipv6': '::1',
-    'peer-port': peerPort,
-    'rpc-bind-address': '127.0.0.1',
-    'rpc-port': rpcPort,
-    'rpc-authentication-required': false,
-    'dht-enabled': false,
-    'lpd-enabled': false,
-    'pex-enabled': false,
-    'utp-enabled': false,
-    'port-forwarding-enabled': false,
-    'rename-partial-files': false,
-  };
-}
-
-/** Its RPC wants the session id that its first refusal tells. */
-function connectRpc(url: string): Rpc {
-  let session = '';
-  const post = async (body: string): Promise<Response> => {
-    const response = await fetch(url, { method: 'POST', body, headers: { 'X-Transmission-Session-Id': session } });
-    session = response.headers.get('X-Transmission-Session-Id') ?? session;
-    return response;
-  };
-  return async (method, args) => {
-    const body = JSON.stringify({ method, arguments: args });
-    let response = await post(body);
-    if (response.status === 409) response = await post(body);
-    const answer = (await response.json()) as { result: string; arguments: Record<string, unknown> };
-    if (answer.result !== 'success') throw new Error(`${method}: ${answer.result}`);
-    return answer.arguments;
-  };
 }

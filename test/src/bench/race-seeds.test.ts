@@ -23,7 +23,10 @@ require('readline').createInterface(process.stdin).on('line', (line) => {
 `;
 
 async function program(script: string): Promise<string> {
-  const path = join(await temporaryFolder(), 'cseed');
+  const folder = await temporaryFolder();
+  const path = join(folder, 'cseed');
+  // CommonJS, whatever a package above says.
+  writeFileSync(join(folder, 'package.json'), '{}');
   writeFileSync(path, script);
   chmodSync(path, 0o755);
   return path;

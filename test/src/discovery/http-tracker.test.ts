@@ -5,20 +5,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpTrackerDeps, type HttpTrackerOptions, HttpTrackers } from '../../../src/discovery/http-tracker.js';
 import { DEFAULTS } from '../../../src/options.js';
 import type { Family } from '../../../src/protocol/address.js';
-import { type AnnounceAnswer, type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
+import { type AnnounceAnswer, TrackerError } from '../../../src/protocol/announce.js';
 import { itWithIpv6, onBothLoopbacks } from '../../helpers/ipv6.js';
 import { type HttpScript, type ScriptedServer, scriptedHttp, scriptedTcp } from '../../helpers/tracker-http.js';
-
-const REQUEST: AnnounceRequest = {
-  infohash: new Uint8Array(20).fill(0xab),
-  peerId: Uint8Array.from(Buffer.from('-SP0100-abcdefghijkl')),
-  port: 6881,
-  uploaded: 0,
-  downloaded: 0,
-  left: 1,
-  numwant: 50,
-  key: 1,
-};
+import { REQUEST } from '../../helpers/tracker-request.js';
 
 const GOOD = Buffer.from('d8:intervali60e5:peers6:\x01\x02\x03\x04\x00\x50e', 'latin1');
 const PEERS = [{ host: '1.2.3.4', port: 80 }];

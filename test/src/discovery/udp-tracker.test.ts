@@ -4,9 +4,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/discovery/clock.js';
 import { type UdpTrackerDeps, type UdpTrackerOptions, UdpTrackers } from '../../../src/discovery/udp-tracker.js';
 import type { Family } from '../../../src/protocol/address.js';
-import { type AnnounceAnswer, type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
+import { type AnnounceAnswer, TrackerError } from '../../../src/protocol/announce.js';
 import { itWithIpv6, onBothLoopbacks } from '../../helpers/ipv6.js';
 import { VirtualClock } from '../../helpers/tracker-clock.js';
+import { REQUEST } from '../../helpers/tracker-request.js';
 import {
   actionOf,
   announced,
@@ -17,17 +18,6 @@ import {
   scriptedUdp,
   type UdpScript,
 } from '../../helpers/tracker-udp.js';
-
-const REQUEST: AnnounceRequest = {
-  infohash: new Uint8Array(20).fill(0xab),
-  peerId: Uint8Array.from(Buffer.from('-SP0100-abcdefghijkl')),
-  port: 6881,
-  uploaded: 0,
-  downloaded: 0,
-  left: 1,
-  numwant: 50,
-  key: 1,
-};
 
 const PEERS = [{ host: '1.2.3.4', port: 80 }];
 const CONNECT = 0;
