@@ -123,6 +123,10 @@ export class Download implements TurnTaker {
     return this.#state === 'downloading';
   }
 
+  get isQuiet(): boolean {
+    return this.#state === 'seeding' && this.connections === 0;
+  }
+
   get connected(): number {
     return this.#peers.connected;
   }
