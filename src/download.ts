@@ -210,6 +210,7 @@ export class Download implements TurnTaker {
         queue: this.#content.queue,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
+        isShared: () => this.#host.turns.isShared,
         budgetAheadMs: options.budgetAheadMs,
         rate: (at) => this.#down.bytesPerSecond(at),
         evidenceBytes: options.evidenceBytes,

@@ -55,6 +55,11 @@ export class Turns<T extends TurnTaker> {
     this.#now = now;
   }
 
+  /** Whether several torrents fetch, and what one takes the others lack. */
+  get isShared(): boolean {
+    return this.#fetching > 1;
+  }
+
   join(torrent: T): void {
     this.#joined.add(torrent);
     this.#fetching++;

@@ -33,6 +33,7 @@ class World {
 
   /** Bytes per second. */
   rate = 0;
+  isShared = true;
 
   constructor(pieces = 1, { evidenceBytes = 1e6, corruptPieceLimit = 20 } = {}) {
     const geometry = new Geometry({ length: pieces * BLOCKS * BLOCK, pieceLength: BLOCKS * BLOCK });
@@ -50,6 +51,7 @@ class World {
         queue,
         corruptPieceLimit,
         endgameAfterMs: 0,
+        isShared: () => this.isShared,
         budgetAheadMs: 1_000,
         rate: () => this.rate,
         evidenceBytes,
@@ -270,8 +272,11 @@ describe('while memory is scarce', () => {
     expect(world.memory.isSpent).toBe(true);
   });
 
-  it('and gets all it wants as long as it is not', () => {
+  it('and gets all it wants as long as it is not, or when nobody else wants any', () => {
+    expect(granted(new World(1_000))).toBeGreaterThan(32);
     const world = new World(1_000);
-    expect(granted(world)).toBeGreaterThan(32);
+    world.isShared = false;
+    for (let taken = 0; taken < 33; taken++) world.budget.take(PIECE);
+    expect(granted(world)).toBe(31);
   });
 });
