@@ -126,6 +126,10 @@ export class Download implements TurnTaker {
     return this.#state === 'downloading';
   }
 
+  get isQuiet(): boolean {
+    return this.#state === 'seeding' && this.connections === 0;
+  }
+
   get connected(): number {
     return this.#peers.connected;
   }
@@ -216,6 +220,7 @@ export class Download implements TurnTaker {
         spills: this.#content.spills,
         corruptPieceLimit: options.corruptPieceLimit,
         endgameAfterMs: options.endgameAfterMs,
+        isShared: () => this.#host.turns.isShared,
         budgetAheadMs: options.budgetAheadMs,
         rate: (at) => this.#down.bytesPerSecond(at),
         evidenceBytes: options.evidenceBytes,

@@ -40,7 +40,9 @@ export interface TransferSettings {
   /** Times one piece may fail its hash. */
   readonly corruptPieceLimit: number;
   readonly endgameAfterMs: number;
-  /** Of its rate the torrent may have in buffers while memory is scarce. */
+  /** Whether other torrents may want the buffers that this one has. */
+  readonly isShared: () => boolean;
+  /** Of its rate the torrent may have in buffers then, while memory is scarce. */
   readonly budgetAheadMs: number;
   /** Received now, bytes per second. */
   readonly rate: (now: number) => number;
@@ -144,12 +146,12 @@ export class Transfer {
   }
 
   /**
-   * New pieces that may be leased. While memory is scarce a torrent has a few blocks' worth, one piece at least, and beyond that
+   * New pieces that may be leased. While memory is scarce a torrent among others has a few blocks' worth, one piece at least, and beyond that
    * what its rate is worth: of many slow ones none keeps the buffers that a fast one would use a hundred times meanwhile.
    */
   #allowance(now: number): number {
-    const { budget, geometry, budgetAheadMs, rate } = this.#settings;
-    if (!budget.isScarce) return Number.POSITIVE_INFINITY;
+    const { budget, geometry, isShared, budgetAheadMs, rate } = this.#settings;
+    if (!budget.isScarce || !isShared()) return Number.POSITIVE_INFINITY;
     const worth = Math.max(LEAST_BYTES, (rate(now) * budgetAheadMs) / 1000);
     return Math.max(0, Math.max(1, Math.floor(worth / geometry.pieceLength)) - this.#ledger.size);
   }

@@ -9,6 +9,8 @@ import type { Census } from './torrent/census.js';
 export interface TurnTaker {
   /** Whether it still fetches. */
   readonly isFetching: boolean;
+  /** Whether nothing happens in it that could not wait for a second. */
+  readonly isQuiet: boolean;
   /** Its connections, established or dialled. */
   readonly connections: number;
   /** Whether it has asked for pieces it has not been given. */
@@ -28,6 +30,9 @@ export interface TurnTaker {
   onTick(now: number): void;
 }
 
+/** Seeds without a peer and the like get a tick in so many: thousands of them cost nothing then. */
+const QUIET_TICKS = 10;
+
 /** @typeParam T the torrent */
 export class Turns<T extends TurnTaker> {
   readonly #options: Pick<Options, 'halfOpen'>;
@@ -41,12 +46,18 @@ export class Turns<T extends TurnTaker> {
   readonly #callers = new Set<T>();
   /** Torrents that fetched at the last tick, and those that came since. */
   #fetching = 0;
+  #ticks = 0;
   #isDue = { lease: false, dial: false };
 
   constructor(options: Pick<Options, 'halfOpen'>, census: Census, now: () => number) {
     this.#options = options;
     this.#census = census;
     this.#now = now;
+  }
+
+  /** Whether several torrents fetch, and what one takes the others lack. */
+  get isShared(): boolean {
+    return this.#fetching > 1;
   }
 
   join(torrent: T): void {
@@ -84,8 +95,9 @@ export class Turns<T extends TurnTaker> {
 
   onTick(now: number): void {
     this.#fetching = 0;
+    const isForAll = this.#ticks++ % QUIET_TICKS === 0;
     for (const torrent of this.#joined) {
-      torrent.onTick(now);
+      if (isForAll || !torrent.isQuiet) torrent.onTick(now);
       if (torrent.isFetching) this.#fetching++;
     }
     // What a group's peers can give changes without a message.

@@ -328,7 +328,9 @@ export class GroupTorrent implements SessionTorrent {
 
   onTick(now: number): void {
     for (const connection of [...this.#connections]) connection.onTick(now);
-    if (!this.isReady) return;
+    // Of thousands of torrents most have nobody.
+    const isDeserted = this.#connections.size + this.leases.size === 0 && !this.down.isLimited;
+    if (!this.isReady || isDeserted) return;
     this.#ready.desk.giveBackIdle((lease) => this.#canProgress(lease), now);
     this.#survey.onTick(this.#connections, this.needs.count === 0, this.#ready.private, now);
     this.#choking.onTick([...this.#sessions()], this.needs.count === 0, now);

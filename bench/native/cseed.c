@@ -146,7 +146,9 @@ static int is_good(const struct request *request) {
 static int greet(struct connection *connection) {
   unsigned char ours[HANDSHAKE_LENGTH], theirs[HANDSHAKE_LENGTH];
   char peer_id[21];
-  snprintf(peer_id, sizeof peer_id, "-CS0001-%012d", __sync_add_and_fetch(&serial, 1));
+  // Of two connections with one id a client drops one: processes must differ as well.
+  unsigned process = getpid(), connected = __sync_add_and_fetch(&serial, 1);
+  snprintf(peer_id, sizeof peer_id, "-CS0001-%06u%06u", process % 1000000, connected % 1000000);
   put_handshake(ours, infohash, peer_id);
   ours[25] |= EXTENSION_PROTOCOL;
   struct iovec hello = {ours, sizeof ours};

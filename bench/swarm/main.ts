@@ -1,6 +1,7 @@
 /** `npm run bench:swarm [name...]`: our client in swarms on loopback. Prints tables; fails when payload was not verified. */
 
 import { beside } from './beside.js';
+import { crowd } from './crowd.js';
 import { hostile } from './hostile.js';
 import { Lab } from './lab.js';
 import { leechers } from './leechers.js';
@@ -16,6 +17,7 @@ const BENCHES: Readonly<Record<string, (lab: Lab) => Promise<void>>> = {
   leechers,
   libtorrent,
   beside,
+  crowd,
   many,
 };
 

@@ -74,7 +74,8 @@ async function together(name: string, count: number, start: () => Promise<Seed>)
 /** It ends with its stdin, and so with this process, however that ends. */
 async function startCseed(program: string, { file, infohash, pieceLength }: CseedPayload): Promise<Seed> {
   const child = spawn(program, ['0', infohash, file, String(pieceLength)], {
-    env: { BIND: LOOPBACK, CONTROL: '1' },
+    // Its knobs are the user's: DELAY_MS, RATE_KIB.
+    env: { ...process.env, BIND: LOOPBACK, CONTROL: '1' },
     stdio: ['pipe', 'pipe', 'inherit'],
     detached: true,
   });

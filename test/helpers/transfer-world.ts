@@ -43,6 +43,7 @@ export class World {
   readonly memory: SharedMemory;
   /** Bytes per second. */
   rate = 0;
+  isShared = true;
 
   constructor(pieces = 1, settings: WorldSettings = {}) {
     const { evidenceBytes = 1e6, corruptPieceLimit = 20, memory = 64, spillAfterMs = 0, spills } = settings;
@@ -64,6 +65,7 @@ export class World {
         spills,
         corruptPieceLimit,
         endgameAfterMs: 0,
+        isShared: () => this.isShared,
         budgetAheadMs: 1_000,
         rate: () => this.rate,
         evidenceBytes,

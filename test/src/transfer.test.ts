@@ -174,8 +174,11 @@ describe('while memory is scarce', () => {
     expect(world.memory.isSpent).toBe(true);
   });
 
-  it('and gets all it wants as long as it is not', () => {
+  it('and gets all it wants as long as it is not, or when nobody else wants any', () => {
+    expect(granted(new World(1_000))).toBeGreaterThan(32);
     const world = new World(1_000);
-    expect(granted(world)).toBeGreaterThan(32);
+    world.isShared = false;
+    for (let taken = 0; taken < 33; taken++) world.budget.take(PIECE);
+    expect(granted(world)).toBe(31);
   });
 });

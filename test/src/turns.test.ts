@@ -33,6 +33,7 @@ class Torrent implements TurnTaker {
   readonly name: string;
   readonly #world: World;
   isFetching = true;
+  isQuiet = false;
   connections = 0;
   /** Runs it could start. */
   wants = 0;
@@ -230,5 +231,16 @@ describe('ticks', () => {
     world.turns.leave(a);
     world.turns.onTick(0);
     expect([a.ticks, b.ticks]).toEqual([1, 2]);
+  });
+
+  it('come seldom to those where nothing happens', () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), Object.assign(world.join('b'), { isQuiet: true })];
+    for (let tick = 0; tick < 20; tick++) world.turns.onTick(0);
+    expect([a.ticks, b.ticks]).toEqual([20, 2]);
+    b.isQuiet = false;
+    world.turns.onTick(0);
+    world.turns.onTick(0);
+    expect(b.ticks).toBe(4);
   });
 });

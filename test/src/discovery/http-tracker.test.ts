@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpTrackerDeps, type HttpTrackerOptions, HttpTrackers } from '../../../src/discovery/http-tracker.js';
 import { DEFAULTS } from '../../../src/options.js';
 import type { Family } from '../../../src/protocol/address.js';
-import { type AnnounceAnswer, TrackerError } from '../../../src/protocol/announce.js';
+import { type AnnounceAnswer, type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
 import { itWithIpv6, onBothLoopbacks } from '../../helpers/ipv6.js';
 import { type HttpScript, type ScriptedServer, scriptedHttp, scriptedTcp } from '../../helpers/tracker-http.js';
 import { REQUEST } from '../../helpers/tracker-request.js';
