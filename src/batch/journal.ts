@@ -6,10 +6,11 @@
  * The first line says what the file is; a later line about a torrent counts instead of an earlier one.
  */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises';
+import { type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileError, messageOf, SpateError } from '../errors.js';
+import { makeFolders, nodeDisk } from '../storage/disk.js';
 import { type Lock, takeLock } from '../storage/lock.js';
 
 export interface Outcome {
@@ -64,7 +65,7 @@ export class Journal {
     const path = resolve(settings.path);
     const folder = dirname(path);
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolders(nodeDisk, folder);
     } catch (error) {
       throw fileError(`make ${folder}`, error);
     }

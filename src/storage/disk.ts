@@ -19,6 +19,7 @@ import {
   rename,
   writev,
 } from 'node:fs';
+import { dirname, sep } from 'node:path';
 
 type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
 
@@ -41,7 +42,7 @@ export interface Disk {
   rename(from: string, to: string, done: NoParamCallback): void;
   /** Times in nanoseconds need a bigint. */
   lstat(path: string, done: Done<{ readonly size: bigint; readonly mtimeNs: bigint; isFile(): boolean }>): void;
-  mkdir(path: string, options: { readonly recursive: boolean }, done: NoParamCallback): void;
+  mkdir(path: string, done: NoParamCallback): void;
   realpath(path: string, done: Done<string>): void;
 }
 
@@ -72,4 +73,24 @@ export function call<T = void>(start: (done: (error: Error | null, value: T) => 
   return new Promise((resolve, reject) => {
     start((error, value) => (error === null ? resolve(value) : reject(error)));
   });
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive `mkdir` tries for ever where none can be made because there is
+ * nothing to make it in, as below `/proc`.
+ */
+export async function makeFolders(disk: Pick<Disk, 'mkdir' | 'realpath'>, path: string): Promise<void> {
+  const make = (): Promise<void> => call((done) => disk.mkdir(path, done));
+  try {
+    await make().catch(async (error: NodeJS.ErrnoException) => {
+      const parent = dirname(path);
+      if (error.code !== 'ENOENT' || parent === path) throw error;
+      await makeFolders(disk, parent);
+      await make();
+    });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    // With the separator it is an error when what is there is no folder.
+    await call<string>((done) => disk.realpath(path + sep, done));
+  }
 }

@@ -5,7 +5,7 @@
  */
 import { join, sep } from 'node:path';
 import { fileError } from '../errors.js';
-import { call, type Disk } from './disk.js';
+import { call, type Disk, makeFolders } from './disk.js';
 
 export class Folders {
   readonly #root: string;
@@ -39,7 +39,7 @@ export class Folders {
 
   async #checkRoot(): Promise<void> {
     try {
-      if (this.#create) await call((done) => this.#disk.mkdir(this.#root, { recursive: true }, done));
+      if (this.#create) await makeFolders(this.#disk, this.#root);
       this.#realRoot = await call<string>((done) => this.#disk.realpath(this.#root, done));
     } catch (error) {
       throw fileError(`use folder ${this.#root}`, error);
@@ -61,7 +61,7 @@ export class Folders {
   /** @returns whether it was not there before */
   async #make(folder: string): Promise<boolean> {
     try {
-      await call((done) => this.#disk.mkdir(folder, { recursive: false }, done));
+      await call((done) => this.#disk.mkdir(folder, done));
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;

@@ -9,11 +9,12 @@
  * so the one of a dead contender can be removed by anybody.
  */
 import { hash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileError } from '../errors.js';
+import { makeFolders, nodeDisk } from './disk.js';
 
 export interface Lock {
   /** Safe to call again. */
@@ -36,7 +37,7 @@ const BACK_OFF_MS = 50;
 export async function takeLock(folder: string, name: string, random: () => number): Promise<Lock | undefined> {
   const prefix = hash('sha256', name, 'hex').slice(0, 20);
   try {
-    mkdirSync(folder, { recursive: true });
+    await makeFolders(nodeDisk, folder);
     for (let attempt = 1; ; attempt++) {
       const lock = await contend(
         folder,

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileError, SpateError } from '../errors.js';
-import { call, type Disk, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
+import { call, type Disk, makeFolders, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
 import { withoutFirst } from './layout.js';
 import { decodeResume, encodeResume, maxResumeBytes, type ResumeShape, type ResumeState } from './resume-state.js';
 
@@ -68,7 +68,7 @@ export class ResumeStore {
       return await open();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      await call((done) => this.#disk.mkdir(folder, { recursive: true }, done));
+      await makeFolders(this.#disk, folder);
       return await open();
     }
   }

@@ -86,10 +86,8 @@ export class RecordingDisk implements Disk {
     this.#make({ name: 'lstat', path }, done, (finish) => nodeDisk.lstat(path, finish));
   };
 
-  readonly mkdir: Disk['mkdir'] = (path, options, done) => {
-    this.#make({ name: 'mkdir', path }, done as () => void, (finish) =>
-      nodeDisk.mkdir(path, options, finish as () => void),
-    );
+  readonly mkdir: Disk['mkdir'] = (path, done) => {
+    this.#make({ name: 'mkdir', path }, done as () => void, (finish) => nodeDisk.mkdir(path, finish as () => void));
   };
 
   readonly realpath: Disk['realpath'] = (path, done) => {

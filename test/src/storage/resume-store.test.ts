@@ -29,10 +29,11 @@ async function opened() {
 it('is replaced as a whole: written, flushed, closed, renamed, and the folder flushed', async () => {
   const { store, disk, folder, path } = await opened();
   await store.save(stateOf(1));
-  const order = disk.calls.map(({ name, path: at }) => `${name} ${at.slice(folder.length)}`);
+  expect(disk.calls[0]).toMatchObject({ name: 'open', path: `${path}.new` });
+  expect(disk.named('mkdir').at(-1)?.path).toBe(folder);
+  const made = disk.calls.findLastIndex(({ name }) => name === 'mkdir');
+  const order = disk.calls.slice(made + 1).map(({ name, path: at }) => `${name} ${at.slice(folder.length)}`);
   expect(order).toEqual([
-    'open /x.resume.new',
-    'mkdir ',
     'open /x.resume.new',
     'writev /x.resume.new',
     'fsync /x.resume.new',
