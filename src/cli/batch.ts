@@ -18,8 +18,8 @@ import {
 export interface BatchFlags extends NetworkFlags {
   readonly out: string;
   readonly alloc: 'sparse' | 'full';
-  /** Downloads at a time; absent for as many as pay. */
-  readonly jobs?: number;
+  /** Downloads at a time; `auto` for as many as pay. */
+  readonly jobs: number | 'auto';
   readonly metaJobs: number;
   readonly checkJobs: number;
   readonly order: Order;
@@ -68,7 +68,7 @@ export function addBatch(program: Command): void {
     .description('download many torrents, with a journal and a report')
     .argument('[source...]', 'lists, folders, globs and .torrent files; - for a list on stdin')
     .option('-o, --out <dir>', 'folder to download into', '.')
-    .option('-j, --jobs <n>', 'downloads at a time (default: auto, as many as bring more)', checked(parseJobs))
+    .option('-j, --jobs <n>', 'downloads at a time; auto: as many as bring more', checked(parseJobs), 'auto')
     .option('--meta-jobs <n>', 'torrents being read at a time', checked(parseInteger(1, MAX_JOBS)), 64)
     .option(
       '--check-jobs <n>',
@@ -123,8 +123,8 @@ function addKeepingFlags(command: Command): void {
     .option('--watch <dir>', 'take the .torrent files that appear in this folder; repeatable', collected(String));
 }
 
-function parseJobs(text: string): number | undefined {
-  return text === 'auto' ? undefined : parseInteger(1, MAX_JOBS)(text);
+function parseJobs(text: string): BatchFlags['jobs'] {
+  return text === 'auto' ? text : parseInteger(1, MAX_JOBS)(text);
 }
 
 function parseWait(text: string): number {

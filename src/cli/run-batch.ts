@@ -203,7 +203,7 @@ function batchSettings(
     trustJournal: check !== 'full',
     out: flags.out,
     download: { peers, alloc, ...(tracker && { trackers: tracker }), ...(check && { check }) },
-    jobs: flags.jobs,
+    jobs: flags.jobs === 'auto' ? undefined : flags.jobs,
     cores: availableParallelism(),
     metaJobs: flags.metaJobs,
     checkJobs: flags.checkJobs,

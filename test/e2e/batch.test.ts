@@ -31,7 +31,7 @@ test('a folder of torrents is downloaded, and a second run skips what is done wi
   const many = await manyTorrents({ count: 30, length: 100 * KIB, pieceLength: 32 * KIB });
   await many.seed();
 
-  const first = await spate(batch(many, many.torrents), env(many));
+  const first = await spate(batch(many, many.torrents, '-j', 'auto'), env(many));
 
   expect(first).toMatchObject({ code: 0, stderr: '' });
   expect(first.stdout).toMatch(/^done 30 torrents, 2\.9 MiB in \d+\.\d+ s \(.*\/s\)\n$/);
