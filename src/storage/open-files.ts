@@ -27,11 +27,13 @@ interface Entry {
 export class OpenFiles {
   readonly disk: Disk;
   readonly #limit: number;
-  /** The least recently used first. */
   readonly #entries = new Map<CachedFile, Entry>();
+  /** Those of the entries that nobody uses, the least recently used first. */
+  readonly #idle = new Map<CachedFile, Entry>();
   /** Descriptors open, being opened or being closed; never above the limit. */
   #count = 0;
-  #waiting: (() => void)[] = [];
+  /** Who found all busy, the first one first. */
+  readonly #waiting: (() => void)[] = [];
 
   /** @param limit descriptors, >= 1 */
   constructor(limit: number, disk: Disk = nodeDisk) {
@@ -51,15 +53,17 @@ export class OpenFiles {
     try {
       return await operation(fd, isNew);
     } finally {
-      entry.users--;
+      if (--entry.users === 0) this.#idle.set(file, entry);
       this.#wake();
     }
   }
 
   /** Closes a file that is idle; one that is not open is left alone. */
   async drop(file: CachedFile): Promise<void> {
-    const entry = this.#entries.get(file);
-    if (entry?.users === 0) await this.#close(file, entry);
+    const entry = this.#idle.get(file);
+    if (entry === undefined) return;
+    await this.#close(file, entry);
+    this.#wake();
   }
 
   async #acquire(file: CachedFile): Promise<Entry> {
@@ -67,8 +71,9 @@ export class OpenFiles {
       const entry = this.#entries.get(file);
       if (entry !== undefined) {
         entry.users++;
-        this.#entries.delete(file);
-        this.#entries.set(file, entry);
+        this.#idle.delete(file);
+        // Who was woken and needs no room leaves it to the next.
+        this.#wake();
         if (entry.fd < 0) await entry.opening;
         return entry;
       }
@@ -93,28 +98,23 @@ export class OpenFiles {
   }
 
   async #makeRoom(): Promise<void> {
-    for (const [file, entry] of this.#entries) {
-      if (entry.users === 0) return this.#close(file, entry);
-    }
+    for (const [file, entry] of this.#idle) return this.#close(file, entry);
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   async #close(file: CachedFile, entry: Entry): Promise<void> {
     this.#entries.delete(file);
+    this.#idle.delete(file);
     try {
       await call((done) => this.disk.close(entry.fd, done));
     } catch (error) {
       file.closeFailed(fileError(`close ${file.path}`, error));
     }
     this.#count--;
-    this.#wake();
   }
 
-  /** All look again: who finds its file open in the meantime needs no room. */
+  /** The first one looks again, if there may be room: hundreds would otherwise look at each end of an operation. */
   #wake(): void {
-    if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resume of waiting) resume();
+    if (this.#idle.size > 0 || this.#count < this.#limit) this.#waiting.shift()?.();
   }
 }
