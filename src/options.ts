@@ -242,11 +242,11 @@ const TUNABLES = {
   },
   requestsMin: { default: 4, min: 1, max: 2048, unit: 'count', why: 'floor of the window of a slow peer' },
   requestsUnknownReqq: {
-    default: 250,
+    default: 500,
     min: 1,
     max: 2048,
     unit: 'count',
-    why: 'cap while the peer has not told its queue length: the smallest queue in wide use',
+    why: 'first cap for a peer that has not told its queue length: what libtorrent asks of such a one',
   },
   requestsMax: { default: 2048, min: 1, max: 65_536, unit: 'count', why: 'libtorrent and transmission accept 2000' },
   requestAheadMs: {

@@ -1,17 +1,22 @@
 /**
  * How many blocks to keep requested at one peer, from measured rate and round trip. Pure; time is passed in.
  *
- * A *round* is the time in which one window of blocks arrives: a round trip as soon as the window is what limits the peer.
+ * A *round* is the time in which three quarters of a window arrive: a round trip as soon as the window is what limits the peer.
+ * From afar blocks come in bursts, one for each round trip, and a window is topped up below three quarters: whoever waited for the
+ * whole of it would wait for the next burst as often as not, and take the peer for half as fast.
  * The window doubles from round to round while that makes the peer clearly faster, and stays when it does not: more
  * outstanding blocks than rate x round trip cost cache and keep blocks from other peers (on loopback 500 are 10-15% slower
- * than 128), but at least a few ms of the rate, so that a fast peer is not sent requests one by one. Every few seconds one round is tried at double the window again, since rates and round trips change. A slow
- * peer is never owed more than `requestQueueMs` of its rate.
+ * than 128), but at least a few ms of the rate, so that a fast peer is not sent requests one by one. Every few
+ * seconds one round is tried at double the window again, since rates and round trips change. Who has not told its queue length is
+ * asked for more than is usual only as long as each doubling pays. A slow peer is never owed more than `requestQueueMs` of its rate.
  */
 import type { Options } from '../options.js';
 import { BLOCK_LENGTH } from '../protocol/wire.js';
 
 /** Rounds shorter than this measure the scheduler, not the peer. */
 const MIN_ROUND_MS = 20;
+/** Of a window. */
+const ROUND_SHARE = 0.75;
 /** A doubling is kept when it brings at least this. */
 const WORTHWHILE = 1.2;
 const PROBE_EVERY_MS = 4_000;
@@ -33,6 +38,8 @@ export class Pipeline {
   readonly #options: PipelineOptions;
   #window: number;
   #cap: number;
+  /** The peer has told its queue length, or shown it. */
+  #isCapKnown = false;
   /** The window before the last doubling: what to go back to when it brought nothing. */
   #fallback: number;
   #phase: 'grow' | 'hold' = 'grow';
@@ -71,12 +78,14 @@ export class Pipeline {
 
   /** The peer told how many requests it queues (BEP 10, `reqq`). */
   onReqq(reqq: number): void {
+    this.#isCapKnown = true;
     this.#cap = Math.max(1, Math.min(reqq, this.#options.requestsMax));
     this.#window = Math.min(this.#window, this.#cap);
   }
 
   /** The peer rejected a request with so many others outstanding: its queue is no longer than that, whatever it said. */
   onOverflow(outstanding: number): void {
+    this.#isCapKnown = true;
     this.#cap = Math.max(this.#options.requestsMin, Math.min(this.#cap, outstanding));
     this.#resize(Math.min(this.#window, this.#cap));
   }
@@ -108,7 +117,7 @@ export class Pipeline {
     this.#askedAt = undefined;
     this.#roundBytes += bytes;
     const elapsed = now - this.#roundStart!;
-    const full = this.#roundBytes >= this.#window * BLOCK_LENGTH;
+    const full = this.#roundBytes >= ROUND_SHARE * this.#window * BLOCK_LENGTH;
     if (elapsed < MIN_ROUND_MS || (!full && elapsed < this.#options.requestQueueMs)) return;
     this.#endRound(this.#roundBytes / elapsed, full, now);
     this.#beginRound(now);
@@ -127,7 +136,7 @@ export class Pipeline {
     this.#rate = rate;
     if (this.#phase === 'hold') {
       if (full && now >= this.#probeAt) this.#double();
-    } else if (faster && this.#window < this.#cap) {
+    } else if (faster && (this.#window < this.#cap || this.#raiseCap())) {
       this.#double();
     } else {
       this.#phase = 'hold';
@@ -136,6 +145,13 @@ export class Pipeline {
     }
     const owed = (rate * this.#options.requestQueueMs) / BLOCK_LENGTH;
     if (this.#window > owed) this.#resize(owed);
+  }
+
+  /** The last doubling up to a cap that nobody has told has paid: twice as much is worth a try. @returns whether it is allowed */
+  #raiseCap(): boolean {
+    if (this.#isCapKnown || this.#cap >= this.#options.requestsMax) return false;
+    this.#cap = Math.min(2 * this.#cap, this.#options.requestsMax);
+    return true;
   }
 
   #double(): void {

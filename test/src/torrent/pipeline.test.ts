@@ -83,6 +83,7 @@ describe('the window of a steady peer', () => {
     [12_000, 100],
     [30_000, 80],
     [100_000, 20],
+    [300_000, 50],
     [500_000, 2],
     [1_000_000, 0.1],
   ])('grows until %d KiB/s at %d ms are used, and keeps using them', (rate, roundTripMs) => {
@@ -136,16 +137,38 @@ describe('the window of a steady peer', () => {
     expect(average).toBeGreaterThan((500_000 * DEFAULTS.requestAheadMs) / BLOCK);
   });
 
-  it('is never more than the peer queues, or 250 while that is unknown', () => {
+  it('is never more than the peer queues', () => {
     const peer = new SimulatedPeer(100_000, 300);
-    expect(peer.run(20_000)).toBeLessThanOrEqual(requestsUnknownReqq);
-    expect(peer.pipeline.window).toBe(requestsUnknownReqq);
+    peer.pipeline.onReqq(200);
+    expect(peer.run(20_000)).toBe(200);
+    expect(peer.pipeline.window).toBe(200);
     peer.pipeline.onReqq(2_000);
     expect(peer.run(40_000)).toBeLessThanOrEqual(2_000);
     expect(peer.pipeline.window).toBeGreaterThan(1_800);
     peer.pipeline.onReqq(17);
     expect(peer.pipeline.window).toBe(17);
     expect(peer.run(60_000)).toBeLessThanOrEqual(17);
+  });
+
+  it('is more than is usual, while the peer has not told what it queues, only where that pays', () => {
+    const near = new SimulatedPeer((0.3 * requestsUnknownReqq * BLOCK) / 100, 100);
+    expect(near.run(20_000)).toBeLessThanOrEqual(requestsUnknownReqq);
+    const far = new SimulatedPeer(100_000, 300);
+    expect(far.run(20_000)).toBe(requestsMax);
+  });
+
+  it('grows with a peer whose answers come in bursts, a few of them late each time', () => {
+    const pipeline = new Pipeline(DEFAULTS);
+    pipeline.onReqq(2_000);
+    let now = 0;
+    pipeline.onIdleEnd(now);
+    for (let burst = 1; burst <= 12; burst++) {
+      now = 50 * burst;
+      // What was asked for during the last burst, but for a few that had to wait for a lease.
+      const blocks = Math.ceil(0.95 * pipeline.window);
+      for (let n = 0; n < blocks; n++) pipeline.onBlock(BLOCK, now);
+    }
+    expect(pipeline.window).toBe(2_000);
   });
 
   it('is never more than the most requests allowed, whatever the peer queues', () => {
