@@ -141,10 +141,15 @@ export class Pipeline {
     } else {
       this.#phase = 'hold';
       this.#probeAt = now + PROBE_EVERY_MS;
-      if (!faster) this.#resize(this.#fallback);
+      if (!faster) this.#fallBack();
     }
     const owed = (rate * this.#options.requestQueueMs) / BLOCK_LENGTH;
     if (this.#window > owed) this.#resize(owed);
+  }
+
+  #fallBack(): void {
+    if (!this.#isCapKnown) this.#cap = Math.min(this.#cap, Math.max(this.#options.requestsUnknownReqq, this.#fallback));
+    this.#resize(this.#fallback);
   }
 
   /** The last doubling up to a cap that nobody has told has paid: twice as much is worth a try. @returns whether it is allowed */

@@ -152,6 +152,7 @@ describe('the window of a steady peer', () => {
 
   it('is more than is usual, while the peer has not told what it queues, only where that pays', () => {
     const near = new SimulatedPeer((0.3 * requestsUnknownReqq * BLOCK) / 100, 100);
+    expect(near.run(2_000)).toBeLessThanOrEqual(2 * requestsUnknownReqq);
     expect(near.run(20_000)).toBeLessThanOrEqual(requestsUnknownReqq);
     const far = new SimulatedPeer(100_000, 300);
     expect(far.run(20_000)).toBe(requestsMax);
