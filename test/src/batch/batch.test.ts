@@ -132,6 +132,9 @@ const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout:
 /** Lets the file system calls of a start come back. */
 const started = (count: number): Promise<void> => until(() => expect(downloads).toHaveLength(count));
 
+/** The latest download of an item: several that start together come in any order. */
+const of = (name: string): FakeDownload => downloads.findLast((each) => each.name === name)!;
+
 const pass = (ms: number): void => {
   vi.advanceTimersByTime(ms);
 };
@@ -143,13 +146,13 @@ describe('Batch', () => {
     const batch = create();
     for (const name of ['a', 'b', 'c']) batch.add(await torrent(name));
     await started(2);
-    expect(downloads.map(({ name }) => name)).toEqual(['a', 'b']);
-    expect(downloads[0]!.settings).toMatchObject({ out, seed: false });
-    downloads[0]!.finish();
+    expect(downloads.map(({ name }) => name).sort()).toEqual(['a', 'b']);
+    expect(of('a').settings).toMatchObject({ out, seed: false });
+    of('a').finish();
     await started(3);
     batch.end();
-    downloads[1]!.finish();
-    downloads[2]!.finish();
+    of('b').finish();
+    of('c').finish();
     await batch.done;
     expect(batch.items.map(({ state }) => state)).toEqual(['done', 'done', 'done']);
     expect(batch.tally).toEqual({ done: 3, failed: 0, downloaded: 3 * LENGTH });
@@ -219,8 +222,8 @@ describe('Batch', () => {
     batch.add(await torrent('b'));
     batch.end();
     await started(2);
-    downloads[0]!.fail(stalled());
-    downloads[1]!.fail(new SpateError('UNAVAILABLE', 'no peer'));
+    of('a').fail(stalled());
+    of('b').fail(new SpateError('UNAVAILABLE', 'no peer'));
     await until(() => expect(batch.counts).toMatchObject({ over: 1, waiting: 1 }));
     pass(1000);
     await started(3);
@@ -390,8 +393,8 @@ describe('Batch', () => {
       first.add(b);
       first.end();
       await started(2);
-      downloads[0]!.finish();
-      downloads[1]!.fail(new SpateError('LOCAL_IO', 'cannot write'));
+      of('a').finish();
+      of('b').fail(new SpateError('LOCAL_IO', 'cannot write'));
       await first.done;
       await journal.close();
 
