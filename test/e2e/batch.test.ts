@@ -209,7 +209,7 @@ test('an interrupted batch says how far it is, and the same command goes on', as
 test('a deadline ends a batch', async () => {
   const many = await manyTorrents({ count: 3, length: KIB, pieceLength: 16 * KIB });
   await many.seed(0);
-  const { code, stdout } = await spate(batch(many, many.torrents, '--deadline', '2s', '--json'), env(many));
+  const { code, stdout } = await spate(batch(many, many.torrents, '--deadline', '5s', '--json'), env(many));
   expect(code).toBe(7);
   const { items } = JSON.parse(stdout) as Report;
   expect(items.map(({ state, error }) => [state, error?.code])).toEqual([
