@@ -73,9 +73,9 @@ test('dead, corrupt and invalid torrents cost the others nothing, and each is to
     '--retry-wait',
     '100ms',
     '--peer-timeout',
-    '1s',
+    '3s',
     '--stall-timeout',
-    '1s',
+    '3s',
   ];
 
   const { code, stdout, stderr } = await spate(
