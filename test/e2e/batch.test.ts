@@ -48,7 +48,9 @@ test('a folder of torrents is downloaded, and a second run skips what is done wi
   expect(JSON.parse(third.stdout)).toMatchObject({ totals: { states: { already: 29, done: 1 } } });
 });
 
-test('dead, corrupt and invalid torrents cost the others nothing, and each is told of', async () => {
+test('dead, corrupt and invalid torrents cost the others nothing, and each is told of', {
+  timeout: 60_000,
+}, async () => {
   const [count, dead, corrupt] = [40, new Set([3, 17]), 20];
   const many = await manyTorrents({
     count,
