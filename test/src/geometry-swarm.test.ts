@@ -44,8 +44,8 @@ describe('a download', () => {
     expect(readFileSync(join(out, torrent.name)).equals(torrent.payload)).toBe(true);
   });
 
-  it('in one piece of 96 MiB completes with half of that as memory: the cap is one piece then', async () => {
-    const length = 96 * MIB;
+  it('in one piece of 512 MiB completes with half of that as memory: the cap is one piece then', async () => {
+    const length = 512 * MIB;
     const zeros = Buffer.alloc(16 * MIB);
     const sha1 = createHash('sha1');
     for (let at = 0; at < length; at += zeros.length) sha1.update(zeros);
@@ -59,7 +59,7 @@ describe('a download', () => {
     const seeder = await startSeeder({ torrent: file, dir: seeds, cli: CLI });
     atEnd(() => seeder.stop());
     const local = ['--bind', '127.0.0.1', '--peer', `127.0.0.1:${seeder.port}`];
-    const { code, stderr } = await spate([file, '-o', out, '--memory', '48MiB', ...local, '-q']);
+    const { code, stderr } = await spate([file, '-o', out, '--memory', '256MiB', ...local, '-q']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(statSync(join(out, 'zeros')).size).toBe(length);
   });
