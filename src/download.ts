@@ -273,9 +273,7 @@ export class Download implements TurnTaker {
 
   /** Makes the torrent known to a group; the door learns of one when a peer asks for it. */
   addGroup(group: number): void {
-    // Not while unfinished pieces are read back: none of them may be leased yet.
-    const isJoined = this.#state === 'downloading' || this.#state === 'seeding';
-    if (!isJoined || this.#memory === undefined || this.#transfer === undefined || this.#stopping !== undefined) return;
+    if (this.#memory === undefined || this.#transfer === undefined || this.#stopping !== undefined) return;
     this.#groups.add(
       group,
       { infohash: this.metainfo.infohash, peerId: this.#peerId, port: this.#host.port },
