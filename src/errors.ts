@@ -45,6 +45,11 @@ export function messageOf(error: unknown): string {
   return text.trim().replaceAll(/\s*[\r\n]\s*/g, ' ');
 }
 
+/** The code and one-line text of anything thrown, for programs. */
+export function factsOf(error: unknown): { readonly code: ErrorCode; readonly message: string } {
+  return { code: error instanceof SpateError ? error.code : 'INTERNAL', message: messageOf(error) };
+}
+
 /**
  * The `SpateError` for a failed local file operation.
  * @param what the operation in words, such as `write /x/y`

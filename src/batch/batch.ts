@@ -75,6 +75,7 @@ const RETRIED: ReadonlySet<string> = new Set(['UNAVAILABLE', 'STALLED', 'BAD_DAT
 export class Batch {
   readonly items: Item[] = [];
   readonly #settings: BatchSettings;
+  readonly #concurrency: Concurrency;
   readonly #schedule: Schedule<Item>;
   readonly #checks: Slots;
   readonly #room: Room<Item>;
@@ -92,7 +93,8 @@ export class Batch {
   constructor(settings: BatchSettings) {
     this.#settings = settings;
     const { jobs, cores, metaJobs, order, random, checkJobs, minFree } = settings;
-    this.#schedule = new Schedule({ concurrency: new Concurrency({ jobs, cores }), metaJobs, order, random });
+    this.#concurrency = new Concurrency({ jobs, cores });
+    this.#schedule = new Schedule({ concurrency: this.#concurrency, metaJobs, order, random });
     this.#checks = new Slots(checkJobs);
     this.#room = new Room(minFree);
     this.#timer = setInterval(() => this.#onTick(), TICK_MS);
@@ -113,6 +115,11 @@ export class Batch {
     let { downloaded } = this.#over;
     for (const item of this.#active) downloaded += item.downloaded;
     return { ...this.#over, downloaded };
+  }
+
+  /** Of what comes, all items together. */
+  get bytesPerSecond(): number {
+    return this.#concurrency.bytesPerSecond(this.#settings.now());
   }
 
   /** Resolves when every item is over and no more come. */

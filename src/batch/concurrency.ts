@@ -48,6 +48,11 @@ export class Concurrency {
     this.#level = this.#least;
   }
 
+  /** Over the last seconds, all torrents together. */
+  bytesPerSecond(now: number): number {
+    return this.#lately.bytesPerSecond(now);
+  }
+
   /**
    * Whether another torrent should download.
    * @param working that do and are not idle

@@ -1,6 +1,6 @@
 /** One item of a batch, from the list to its row in the report: what is known of it, and when what happened. */
 import { resolve } from 'node:path';
-import { messageOf, SpateError } from '../errors.js';
+import { factsOf, type SpateError } from '../errors.js';
 import type { Download } from '../session.js';
 import { type Checked, type Entry, formatPlace } from './entry.js';
 import type { Outcome } from './journal.js';
@@ -129,14 +129,14 @@ export class Item {
   }
 
   toOutcome(): Outcome {
-    const error = errorOf(this.error);
+    const { error } = this;
     return {
-      state: error === null ? 'done' : 'failed',
+      state: error === undefined ? 'done' : 'failed',
       length: this.length,
       downloaded: this.downloaded,
       seconds: rounded(this.#activeMs),
       attempts: this.attempts,
-      ...(error !== null && { error }),
+      ...(error !== undefined && { error: factsOf(error) }),
     };
   }
 
@@ -164,15 +164,9 @@ export class Item {
       seconds: attempts === 0 ? null : rounded(this.#activeMs),
       downRate: downloaded > 0 && this.#activeMs > 0 ? Math.round((downloaded / this.#activeMs) * 1000) : null,
       attempts,
-      error: errorOf(this.error),
+      error: this.error === undefined ? null : factsOf(this.error),
     };
   }
-}
-
-/** The code and text of what went wrong; `null` when nothing has. */
-export function errorOf(error: unknown): Row['error'] {
-  if (error === undefined) return null;
-  return { code: error instanceof SpateError ? error.code : 'INTERNAL', message: messageOf(error) };
 }
 
 /** Seconds to the millisecond. */

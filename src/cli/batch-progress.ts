@@ -6,25 +6,21 @@ import { formatBytes, formatRate } from '../units.js';
 import { type ProgressItem, progressLine } from './progress.js';
 
 /** What is shown of a batch. */
-export type Shown = Pick<Batch, 'items' | 'active' | 'counts' | 'tally'>;
+export type Shown = Pick<Batch, 'items' | 'active' | 'counts' | 'tally' | 'bytesPerSecond'>;
 
 /** Most items with a line of their own, however large the terminal. */
 const MAX_LINES = 10;
 
-/** The items that get most, one line each, and a line for all. @param bytesPerSecond of all */
-export function batchLines(
-  batch: Shown,
-  bytesPerSecond: number,
-  room: { readonly columns: number; readonly rows: number },
-): string[] {
+/** The items that get most, one line each, and a line for all. */
+export function batchLines(batch: Shown, room: { readonly columns: number; readonly rows: number }): string[] {
   const lines = mostActive(batch.active, Math.min(MAX_LINES, room.rows - 1)).map((each) =>
     progressLine(each, room.columns),
   );
-  return [...lines, truncate(batchLine(batch, bytesPerSecond), room.columns)];
+  return [...lines, truncate(batchLine(batch), room.columns)];
 }
 
 /** `412/1200 done  96 active  650 queued  30 waiting  12 failed  1.2 GiB  412 MiB/s` */
-export function batchLine({ items, counts, tally }: Shown, bytesPerSecond: number): string {
+export function batchLine({ items, counts, tally, bytesPerSecond }: Shown): string {
   const active = counts.reading + counts.checking + counts.downloading;
   const rest: readonly (readonly [number, string])[] = [
     [active, 'active'],

@@ -5,13 +5,12 @@
 import type { Batch, BatchEvent } from '../batch/batch.js';
 import { type Checked, formatPlace, type Refused, refusedText } from '../batch/entry.js';
 import { failedList } from '../batch/failed-list.js';
-import { errorOf, type Item } from '../batch/item.js';
+import type { Item } from '../batch/item.js';
 import { type Row, type RowState, renderReport, reportFormat, totalsOf } from '../batch/report.js';
 import { writeReport } from '../batch/write-report.js';
-import { messageOf, SpateError } from '../errors.js';
+import { factsOf, messageOf, SpateError } from '../errors.js';
 import { formatAddress } from '../protocol/address.js';
 import { jsonLine } from '../text.js';
-import { RateMeter } from '../torrent/rate-meter.js';
 import { formatBytes, formatRate, formatSeconds } from '../units.js';
 import { VERSION } from '../version.js';
 import type { BatchFlags } from './batch.js';
@@ -21,8 +20,6 @@ import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import type { Output } from './output.js';
 import { showLines } from './progress.js';
 
-/** How often the rate is taken. */
-const SAMPLE_MS = 250;
 /** How often `progress` is told. */
 const PROGRESS_MS = 1_000;
 
@@ -30,14 +27,12 @@ export class BatchTeller {
   readonly #flags: BatchFlags;
   readonly #output: Output;
   readonly #startedAt = performance.now();
-  readonly #rate = new RateMeter();
   readonly #refused: Refused[] = [];
   readonly #duplicates: Checked[] = [];
   #events: EventLog | undefined;
   #batch: Batch | undefined;
-  #counted = 0;
   #hide = (): void => {};
-  #timers: NodeJS.Timeout[] = [];
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(flags: BatchFlags, output: Output) {
     this.#flags = flags;
@@ -69,7 +64,7 @@ export class BatchTeller {
     if (this.#flags.skipInvalid) this.#output.warning(`left out: ${text}`);
     else this.#output.error(new SpateError(refused.error.code, text));
     const place = formatPlace(refused.place);
-    this.#events?.emit('error', { source: refused.source, place, error: errorOf(refused.error) });
+    this.#events?.emit('error', { source: refused.source, place, error: factsOf(refused.error) });
   }
 
   onDuplicate(checked: Checked, text: string): void {
@@ -80,15 +75,15 @@ export class BatchTeller {
 
   follow(batch: Batch): void {
     this.#batch = batch;
-    this.#timers = [setInterval(() => this.#sample(), SAMPLE_MS), setInterval(() => this.#progress(), PROGRESS_MS)];
+    this.#timer = setInterval(() => this.#progress(), PROGRESS_MS);
     this.#hide = showLines(this.#output, {
-      live: (room) => batchLines(batch, this.#bytesPerSecond(), room),
-      log: () => batchLine(batch, this.#bytesPerSecond()),
+      live: (room) => batchLines(batch, room),
+      log: () => batchLine(batch),
     });
   }
 
   unfollow(): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#timer);
     this.#hide();
   }
 
@@ -126,7 +121,7 @@ export class BatchTeller {
       case 'retry': {
         const seconds = event.inMs / 1000;
         this.#output.note(`${name}: ${messageOf(event.error)}; again in ${formatSeconds(seconds)}`);
-        return emit('retry', { error: errorOf(event.error), seconds });
+        return emit('retry', { error: factsOf(event.error), seconds });
       }
       case 'already':
       case 'done': {
@@ -136,7 +131,7 @@ export class BatchTeller {
       }
       case 'failed':
         this.#output.error(event.error, name);
-        return emit('error', { error: errorOf(event.error) });
+        return emit('error', { error: factsOf(event.error) });
     }
   }
 
@@ -155,7 +150,7 @@ export class BatchTeller {
       problem = error;
       this.#output.error(error);
     }
-    const error = failure === undefined ? {} : { error: errorOf(failure) };
+    const error = failure === undefined ? {} : { error: factsOf(failure) };
     this.#events?.emit('summary', { exitCode, ...error, totals });
     this.#events?.close();
     if (this.#flags.json) {
@@ -191,24 +186,14 @@ export class BatchTeller {
       ...this.#duplicates.map((checked) => rowOf(checked.entry, 'duplicate', checked)),
       ...this.#refused.map((refused) => ({
         ...rowOf(refused.entry ?? refused, 'invalid'),
-        error: errorOf(refused.error),
+        error: factsOf(refused.error),
       })),
     ];
   }
 
-  #sample(): void {
-    const { downloaded } = this.#batch!.tally;
-    this.#rate.add(downloaded - this.#counted, performance.now());
-    this.#counted = downloaded;
-  }
-
-  #bytesPerSecond(): number {
-    return this.#rate.bytesPerSecond(performance.now());
-  }
-
   #progress(): void {
-    const { items, counts, tally } = this.#batch!;
-    const downRate = Math.round(this.#bytesPerSecond());
+    const { items, counts, tally, bytesPerSecond } = this.#batch!;
+    const downRate = Math.round(bytesPerSecond);
     this.#events?.emit('progress', { items: items.length, ...tally, downRate, stages: { ...counts } });
   }
 }

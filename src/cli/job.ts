@@ -1,6 +1,6 @@
 /** One torrent of a command, from its name on the command line to how it ended. Knows what to tell the user, not when to exit. */
 import { join, resolve } from 'node:path';
-import { messageOf, SpateError } from '../errors.js';
+import { factsOf, SpateError } from '../errors.js';
 import { formatAddress } from '../protocol/address.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import type { Download, DownloadEvent, DownloadSettings, DownloadStats, Session } from '../session.js';
@@ -153,7 +153,7 @@ export class Job {
       /** That were connected at some time, and whose address was known. */
       peers: this.#peers.size,
       knownPeers,
-      ...(this.error !== undefined && { error: errorJson(this.error) }),
+      ...(this.error !== undefined && { error: factsOf(this.error) }),
     };
   }
 
@@ -212,11 +212,6 @@ export class Job {
     const next = nextMs === undefined ? '' : `, next in ${formatSeconds(nextMs / 1000)}`;
     this.#output.detail(`${this.name}: tracker ${url}: ${state === 'ok' ? `${peers} peers` : state}${next}`);
   }
-}
-
-/** A failure in `--json`. */
-export function errorJson(error: unknown): { readonly code: string; readonly message: string } {
-  return { code: error instanceof SpateError ? error.code : 'INTERNAL', message: messageOf(error) };
 }
 
 /** Seconds to the millisecond. */

@@ -3,13 +3,14 @@
  * and sum up. How a torrent is asked for and announced as done is the command's.
  */
 import { unlessAborted } from '../discovery/clock.js';
+import { factsOf } from '../errors.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { type FileSelection, Session } from '../session.js';
 import { jsonLine } from '../text.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';
 import { type Interruption, watchInterruption } from './interruption.js';
-import { errorJson, Job, rounded } from './job.js';
+import { Job, rounded } from './job.js';
 import { Output } from './output.js';
 import { peersOf } from './peers.js';
 import { showProgress } from './progress.js';
@@ -63,7 +64,7 @@ export async function run(settings: RunSettings): Promise<number> {
   const exitCode = exitCodeFor(jobs, failure, interruption);
   if (flags.json) {
     const seconds = rounded((performance.now() - startedAt) / 1000);
-    const error = failure === undefined ? {} : { error: errorJson(failure) };
+    const error = failure === undefined ? {} : { error: factsOf(failure) };
     output.data(jsonLine({ type: 'summary', exitCode, seconds, ...error, downloads: jobs.map((job) => job.toJson()) }));
   }
   if (isOverdue) interruption.die();

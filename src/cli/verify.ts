@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { factsOf } from '../errors.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import type { FileDamage } from '../storage/damage.js';
 import type { FileSelection } from '../storage/selection.js';
@@ -18,7 +19,7 @@ import {
   selectionOf,
 } from './flags.js';
 import { watchInterruption } from './interruption.js';
-import { errorJson, rounded } from './job.js';
+import { rounded } from './job.js';
 import { Output } from './output.js';
 import { showFigures } from './progress.js';
 
@@ -59,7 +60,7 @@ async function verify(source: string, dir: string, flags: OutputFlags & SelectFl
   } catch (error) {
     if (interruption.exitCode !== undefined) return interruption.exitCode;
     output.error(error);
-    if (flags.json) output.data(jsonLine({ type: 'verify', exitCode: exitCodeOf(error), error: errorJson(error) }));
+    if (flags.json) output.data(jsonLine({ type: 'verify', exitCode: exitCodeOf(error), error: factsOf(error) }));
     return exitCodeOf(error);
   } finally {
     interruption.release();
