@@ -19,7 +19,7 @@ import type { BatchFlags } from './batch.js';
 import { BatchTeller } from './batch-teller.js';
 import { exitCodeOf } from './exit-codes.js';
 import { sessionSettings } from './flags.js';
-import { type Interruption, watchInterruption } from './interruption.js';
+import { runOrderly } from './orderly.js';
 import { Output } from './output.js';
 import { peersOf } from './peers.js';
 import { stateFolder } from './xdg.js';
@@ -27,24 +27,11 @@ import { stateFolder } from './xdg.js';
 /** @returns the exit code */
 export async function batch(sources: readonly string[], flags: BatchFlags): Promise<number> {
   const output = new Output(flags);
-  const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
   const teller = new BatchTeller(flags, output);
-  let failure: unknown;
-  let isOverdue = false;
-  try {
-    const work = runBatch(sources, flags, teller, output, interruption.signal);
-    isOverdue = (await Promise.race([work, interruption.overdue.then(() => 'overdue' as const)])) === 'overdue';
-    if (isOverdue) output.note('the disk does not answer; what was saved before is kept');
-  } catch (error) {
-    if (!interruption.signal.aborted) {
-      failure = error;
-      output.error(error);
-    }
-  }
-  const exitCode = exitCodeFor(teller, failure, interruption);
-  const reportFailure = isOverdue ? undefined : await teller.sumUp(exitCode, failure);
-  if (isOverdue) interruption.die();
-  interruption.release();
+  const ended = await runOrderly(output, (signal) => runBatch(sources, flags, teller, output, signal));
+  const exitCode = ended.exitCode(teller.exitCode);
+  const reportFailure = ended.isOverdue ? undefined : await teller.sumUp(exitCode, ended.failure);
+  ended.leave();
   return exitCode === 0 && reportFailure !== undefined ? exitCodeOf(reportFailure) : exitCode;
 }
 
@@ -218,9 +205,4 @@ function batchSettings(
     now: () => performance.now(),
     onEvent: (item, event) => teller.onEvent(item, event),
   };
-}
-
-function exitCodeFor(teller: BatchTeller, failure: unknown, { exitCode }: Interruption): number {
-  if (exitCode !== undefined) return exitCode;
-  return failure === undefined ? teller.exitCode : exitCodeOf(failure);
 }

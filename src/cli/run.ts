@@ -9,8 +9,8 @@ import { type FileSelection, Session } from '../session.js';
 import { jsonLine } from '../text.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';
-import { type Interruption, watchInterruption } from './interruption.js';
 import { Job, rounded } from './job.js';
+import { runOrderly } from './orderly.js';
 import { Output } from './output.js';
 import { peersOf } from './peers.js';
 import { showProgress } from './progress.js';
@@ -44,31 +44,20 @@ export async function run(settings: RunSettings): Promise<number> {
   const startedAt = performance.now();
   const { flags, sources } = settings;
   const output = new Output(flags);
-  const interruption = watchInterruption(() => output.note('stopping; a second signal ends it at once'));
   const jobs = sources.map((source) => new Job(source, output));
-  let failure: unknown;
-  let isOverdue = false;
-  const work = async (): Promise<void> => {
-    await load(jobs, output, interruption.signal);
-    if (jobs.some(({ error }) => error === undefined)) await runJobs(jobs, settings, output, interruption.signal);
-  };
-  try {
-    isOverdue = (await Promise.race([work(), interruption.overdue.then(() => 'overdue' as const)])) === 'overdue';
-    if (isOverdue) output.note('the disk does not answer; what was saved before is kept');
-  } catch (error) {
-    if (!interruption.signal.aborted) {
-      failure = error;
-      output.error(error);
-    }
-  }
-  const exitCode = exitCodeFor(jobs, failure, interruption);
+  const ended = await runOrderly(output, async (signal) => {
+    await load(jobs, output, signal);
+    if (jobs.some(({ error }) => error === undefined)) await runJobs(jobs, settings, output, signal);
+  });
+  const exitCode = ended.exitCode(
+    combinedExitCode(jobs.map(({ error }) => (error === undefined ? 0 : exitCodeOf(error)))),
+  );
   if (flags.json) {
     const seconds = rounded((performance.now() - startedAt) / 1000);
-    const error = failure === undefined ? {} : { error: factsOf(failure) };
+    const error = ended.failure === undefined ? {} : { error: factsOf(ended.failure) };
     output.data(jsonLine({ type: 'summary', exitCode, seconds, ...error, downloads: jobs.map((job) => job.toJson()) }));
   }
-  if (isOverdue) interruption.die();
-  interruption.release();
+  ended.leave();
   return exitCode;
 }
 
@@ -135,10 +124,4 @@ function activeItems(jobs: readonly Job[]) {
       stats?.state === 'seeding';
     return stats !== undefined && isActive ? [{ name, stats }] : [];
   });
-}
-
-function exitCodeFor(jobs: readonly Job[], failure: unknown, interruption: Interruption): number {
-  if (interruption.exitCode !== undefined) return interruption.exitCode;
-  if (failure !== undefined) return exitCodeOf(failure);
-  return combinedExitCode(jobs.map(({ error }) => (error === undefined ? 0 : exitCodeOf(error))));
 }
