@@ -118,9 +118,10 @@ describe('a checkpoint', () => {
     while (it.disk.named('fdatasync').length === 0) await new Promise((resolve) => setImmediate(resolve));
     await it.write(2);
     flush.open();
-    while (it.disk.named('rename').length === 0) await new Promise((resolve) => setImmediate(resolve));
+    // The folder is flushed after the state got its name: a call is told when it begins.
+    while (!it.disk.named('fsync').some(({ path }) => path.endsWith('resume')))
+      await new Promise((resolve) => setImmediate(resolve));
     it.disk.intervene = () => undefined;
-    await new Promise((resolve) => setImmediate(resolve));
     expect((await recalled(it)).good).toEqual([1]);
     await it.checkpoint.finish();
     expect((await recalled(it)).good).toEqual([1, 2]);
