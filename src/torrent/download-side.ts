@@ -28,8 +28,12 @@ export interface DownloadTorrent {
   onContested(peer: number, piece: PieceIndex, block: number): void;
 }
 
-/** Requests are topped up when fewer than this part of the window is outstanding: one write for many. */
-const TOP_UP_BELOW = 0.75;
+/**
+ * Requests are topped up when there is room for this part of the window, or for so many: one write for many, and yet nearly the
+ * whole of a long window on its way to a peer far away.
+ */
+const TOP_UP_SHARE = 0.25;
+const TOP_UP_BLOCKS = 64;
 
 /** How long a peer is left alone that rejects without choking or chokes instead of giving; doubles until it gives a block. */
 const REST_MS = 500;
@@ -92,9 +96,9 @@ export class DownloadSide {
     if (askable === undefined || (this.pipeline.snubbed && this.requests.released > 0) || now < this.#restUntil) return;
     const outstanding = this.requests.size;
     const window = this.#torrent.isTight ? this.pipeline.tightWindow : this.pipeline.window;
-    if (outstanding > 0 && outstanding > window * TOP_UP_BELOW) return;
-    const { leases } = this.#torrent;
     const room = Math.max(0, window - outstanding);
+    if (outstanding > 0 && room < Math.min(TOP_UP_SHARE * window, TOP_UP_BLOCKS)) return;
+    const { leases } = this.#torrent;
     const possible = Math.min(room, leases.missingBlocks);
     const allowed = this.#torrent.takeRequests(possible, now);
     const assigned = leases.assign(this.#peer, askable, allowed, (piece, block) => this.requests.push(piece, block));

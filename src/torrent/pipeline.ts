@@ -2,8 +2,8 @@
  * How many blocks to keep requested at one peer, from measured rate and round trip. Pure; time is passed in.
  *
  * A *round* is the time in which three quarters of a window arrive: a round trip as soon as the window is what limits the peer.
- * From afar blocks come in bursts, one for each round trip, and a window is topped up below three quarters: whoever waited for the
- * whole of it would wait for the next burst as often as not, and take the peer for half as fast.
+ * From afar blocks come in bursts, one for each round trip, and a window is topped up when there is room for some: whoever waited for
+ * the whole of it would wait for the next burst as often as not, and take the peer for half as fast.
  * The window doubles from round to round while that makes the peer clearly faster, and stays when it does not: more
  * outstanding blocks than rate x round trip cost cache and keep blocks from other peers (on loopback 500 are 10-15% slower
  * than 128), but at least a few ms of the rate, so that a fast peer is not sent requests one by one. Every few

@@ -34,10 +34,10 @@ export const blockOf = (piece: number, begin: number, payload: Uint8Array): stri
 
 /** A torrent with five pieces: four of 2 whole blocks and one of 7,232 bytes, and a last one of 20,000 bytes. */
 export class FakeTorrent implements SessionTorrent {
-  readonly geometry = new Geometry({ length: 180_000, pieceLength: 40_000 });
-  readonly have = new Bitfield(5);
-  readonly needs = Bitfield.full(5);
-  readonly full = Bitfield.full(5);
+  readonly geometry: Geometry;
+  readonly have: Bitfield;
+  readonly needs: Bitfield;
+  readonly full: Bitfield;
   readonly leases = new LeaseTable();
   /** What the sessions told, one line each. */
   events: string[] = [];
@@ -48,6 +48,14 @@ export class FakeTorrent implements SessionTorrent {
   fastSet: readonly number[] = [];
   readonly complete: PieceBuffer[] = [];
   #leases = 0;
+
+  /** Four pieces of three blocks and one of two, unless told otherwise. */
+  constructor(geometry = new Geometry({ length: 180_000, pieceLength: 40_000 })) {
+    this.geometry = geometry;
+    this.have = new Bitfield(geometry.pieceCount);
+    this.needs = Bitfield.full(geometry.pieceCount);
+    this.full = Bitfield.full(geometry.pieceCount);
+  }
 
   piece(index: number): PieceIndex {
     const piece = this.geometry.pieceIndex(index);
@@ -72,7 +80,7 @@ export class FakeTorrent implements SessionTorrent {
   }
 
   lease(piece: number, extra: { present?: Uint8Array; exclusive?: boolean } = {}): PieceBuffer {
-    const buffer = new ArrayBuffer(3 * BLOCK);
+    const buffer = new ArrayBuffer(this.geometry.lengthOf(this.piece(piece)));
     const lease = new PieceBuffer(
       { lease: ++this.#leases, piece: this.piece(piece), buffer, ...extra },
       this.geometry,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { WireError } from '../../../src/protocol/wire.js';
+import { Geometry } from '../../../src/torrent/geometry.js';
 import {
   bitfield,
   blockOf,
@@ -159,6 +160,19 @@ describe('requests', () => {
     expect(peer.said()).toBe('');
     peer.hear(torrent.block(0, 1));
     expect(peer.said()).toBe(torrent.request(2, 2) + torrent.request(3, 0));
+  });
+
+  it('are topped up by 64 of a long window: a peer far away would wait for a quarter of it', () => {
+    const geometry = new Geometry({ length: 512 * BLOCK, pieceLength: 256 * BLOCK });
+    const peer = new Conversation(new FakeTorrent(geometry), { requestsAtStart: 400, requestTimeoutMs: 20_000 });
+    const { torrent } = peer;
+    for (const piece of [0, 1]) torrent.lease(piece);
+    peer.hear(bitfield('c0'), UNCHOKE);
+    peer.said();
+    for (let block = 0; block < 63; block++) peer.hear(torrent.block(0, block));
+    expect(peer.said()).toBe('');
+    peer.hear(torrent.block(0, 63));
+    expect(peer.said()).toBe(Array.from({ length: 64 }, (_, i) => torrent.request(1, 400 - 256 + i)).join(''));
   });
 
   it('bring blocks into the lease whole, wherever reads are cut', () => {
