@@ -9,13 +9,12 @@ import type { Item } from '../batch/item.js';
 import { type Row, type RowState, renderReport, reportFormat, totalsOf } from '../batch/report.js';
 import { writeReport } from '../batch/write-report.js';
 import { factsOf, messageOf, SpateError } from '../errors.js';
-import { formatAddress } from '../protocol/address.js';
 import { jsonLine } from '../text.js';
 import { formatBytes, formatRate, formatSeconds } from '../units.js';
 import { VERSION } from '../version.js';
 import type { BatchFlags } from './batch.js';
 import { batchLine, batchLines } from './batch-progress.js';
-import { type EventLog, openEvents } from './events.js';
+import { type EventLog, eventOf, openEvents } from './events.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import type { Output } from './output.js';
 import { showLines } from './progress.js';
@@ -54,7 +53,7 @@ export class BatchTeller {
   /** @throws SpateError for a file of events or a report that cannot be written */
   open(): void {
     for (const path of this.#flags.report ?? []) reportFormat(path);
-    this.#events = openEvents(this.#flags.events, this.#output);
+    this.#events = openEvents(this.#flags, this.#output);
     this.#events.emit('start', { version: VERSION });
   }
 
@@ -104,17 +103,16 @@ export class BatchTeller {
       case 'metadata':
         return emit('metadata', { name, attempt: item.attempts });
       case 'checked':
-        return emit('check', { pieces: event.pieces, of: event.of, trusted: event.trusted });
-      case 'tracker': {
-        const { url, state, message = null, peers } = event.status;
-        if (state !== 'ok') this.#output.warning(`tracker ${url}: ${message}`);
-        return emit('tracker', { url, state, message, peers });
-      }
       case 'peer':
-        return emit('peer', { what: event.what, address: formatAddress(event.address) });
+        return emit(...eventOf(event));
+      case 'tracker': {
+        const { url, state, message } = event.status;
+        if (state !== 'ok') this.#output.warning(`tracker ${url}: ${message}`);
+        return emit(...eventOf(event));
+      }
       case 'warning':
         this.#output.warning(`${name}: ${event.message}`);
-        return emit('warn', { message: event.message });
+        return emit(...eventOf(event));
       case 'stalled':
         this.#output.detail(`${name}: nothing comes, others are tried in its place`);
         return emit('stalled');
@@ -155,7 +153,7 @@ export class BatchTeller {
     this.#events?.close();
     if (this.#flags.json) {
       this.#output.data(jsonLine({ type: 'summary', exitCode, ...error, totals, items: rows }));
-    } else if (failure === undefined && this.#batch !== undefined && this.#flags.events !== true) {
+    } else if (failure === undefined && this.#batch !== undefined && this.#flags.events !== '-') {
       this.#output.success('done', doneText(totals, seconds));
     }
     return problem;

@@ -5,6 +5,7 @@ import { parseShard, type Shard } from '../batch/merge.js';
 import type { Order } from '../batch/schedule.js';
 import { SpateError } from '../errors.js';
 import { parseDuration, parseSize } from '../units.js';
+import { addEventFlag, type EventFlags } from './events.js';
 import {
   addNetworkFlags,
   addOutputFlags,
@@ -15,7 +16,7 @@ import {
   parseInteger,
 } from './flags.js';
 
-export interface BatchFlags extends NetworkFlags {
+export interface BatchFlags extends NetworkFlags, EventFlags {
   readonly out: string;
   readonly alloc: 'sparse' | 'full';
   /** Downloads at a time; `auto` for as many as pay. */
@@ -41,8 +42,6 @@ export interface BatchFlags extends NetworkFlags {
   readonly shard?: Shard;
   readonly skipInvalid?: boolean;
   readonly watch?: readonly string[];
-  /** A file, or `true` for stdout. */
-  readonly events?: string | true;
 }
 
 const MAX_JOBS = 10_000;
@@ -92,8 +91,7 @@ export function addBatch(program: Command): void {
   addKeepingFlags(command);
   addNetworkFlags(command);
   addPatienceFlags(command);
-  addOutputFlags(command)
-    .option('--events [file]', 'write what happens as JSON lines, to stdout without a file')
+  addEventFlag(addOutputFlags(command))
     .addHelpText('after', HELP)
     .action(async (sources: string[], flags: BatchFlags) => {
       const { batch } = await import('./run-batch.js');

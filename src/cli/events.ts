@@ -3,9 +3,30 @@
  * without a gap from 1 on; the first is a `start`, the last a `summary`.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { fileError } from '../errors.js';
+import type { Command } from 'commander';
+import { fileError, SpateError } from '../errors.js';
+import { formatAddress } from '../protocol/address.js';
+import type { DownloadEvent } from '../session.js';
 import { jsonLine } from '../text.js';
+import type { OutputFlags } from './flags.js';
 import type { Output } from './output.js';
+
+export interface EventFlags {
+  /** A file, or - for stdout. */
+  readonly events?: string;
+}
+
+const STDOUT = '-';
+
+export function addEventFlag(command: Command): Command {
+  return command.option('--events [=file]', 'write what happens as JSON lines, to stdout without a file');
+}
+
+/** Arguments in which a bare `--events` takes nothing: the list or torrent behind it is no file to be begun anew. */
+export function withBareEvents(args: readonly string[]): string[] {
+  const end = args.indexOf('--');
+  return args.map((arg, at) => (arg === '--events' && (end === -1 || at < end) ? `--events=${STDOUT}` : arg));
+}
 
 /** The types of the contract. */
 export type EventType =
@@ -29,12 +50,15 @@ export interface EventLog {
 }
 
 /**
- * @param target a file that is begun anew, `true` for stdout, `undefined` for nowhere
- * @throws SpateError LOCAL_IO when the file cannot be written
+ * The log that the flags ask for, to nowhere when they do not; a file is begun anew.
+ * @throws SpateError (USAGE) when stdout is asked for twice, (LOCAL_IO) when the file cannot be written
  */
-export function openEvents(target: string | true | undefined, output: Output): EventLog {
-  if (target === undefined) return { emit: () => {}, close: () => {} };
-  const file = target === true ? undefined : new EventFile(target, output);
+export function openEvents({ json, events }: Pick<OutputFlags, 'json'> & EventFlags, output: Output): EventLog {
+  if (events === undefined) return { emit: () => {}, close: () => {} };
+  if (json && events === STDOUT) {
+    throw new SpateError('USAGE', '--json and --events both write to stdout; name a file: --events=FILE');
+  }
+  const file = events === STDOUT ? undefined : new EventFile(events, output);
   let seq = 0;
   return {
     emit(type, fields = {}) {
@@ -44,6 +68,22 @@ export function openEvents(target: string | true | undefined, output: Output): E
     },
     close: () => file?.close(),
   };
+}
+
+/** What is told of an event of a download. */
+export function eventOf(event: DownloadEvent): [EventType, Readonly<Record<string, unknown>>] {
+  switch (event.type) {
+    case 'checked':
+      return ['check', { pieces: event.pieces, of: event.of, trusted: event.trusted }];
+    case 'tracker': {
+      const { url, state, message = null, peers } = event.status;
+      return ['tracker', { url, state, message, peers }];
+    }
+    case 'peer':
+      return ['peer', { what: event.what, address: formatAddress(event.address) }];
+    case 'warning':
+      return ['warn', { message: event.message }];
+  }
 }
 
 /** Lines go to the kernel as they come: after a kill they are there. */

@@ -1,5 +1,6 @@
 /** `spate get`, and `spate` alone: downloads torrents. */
 import { type Command, Option } from 'commander';
+import { addEventFlag, type EventFlags } from './events.js';
 import {
   addNetworkFlags,
   addOutputFlags,
@@ -12,7 +13,7 @@ import {
 import type { Job } from './job.js';
 import type { RunContext } from './run.js';
 
-interface GetFlags extends NetworkFlags, SelectFlags {
+interface GetFlags extends NetworkFlags, SelectFlags, EventFlags {
   readonly out: string;
   readonly seed?: boolean;
   readonly alloc: 'sparse' | 'full';
@@ -33,7 +34,7 @@ export function addGet(program: Command): void {
   addSelectFlags(command);
   addNetworkFlags(command);
   addPatienceFlags(command);
-  addOutputFlags(command).action(async (sources: string[], flags: GetFlags) => {
+  addEventFlag(addOutputFlags(command)).action(async (sources: string[], flags: GetFlags) => {
     process.exitCode ??= await get(sources, flags);
   });
 }
@@ -53,7 +54,7 @@ async function get(sources: readonly string[], flags: GetFlags): Promise<number>
 }
 
 function onDone(job: Job, flags: GetFlags, { output, port }: RunContext): void {
-  if (flags.json) output.note(`done ${job.doneText()}`);
+  if (flags.json || flags.events === '-') output.note(`done ${job.doneText()}`);
   else output.success('done', job.doneText());
   if (flags.seed) output.note(`seeding ${job.name} on port ${port} until a signal`);
 }

@@ -5,6 +5,7 @@ import { formatAddress } from '../protocol/address.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import type { Download, DownloadEvent, DownloadSettings, DownloadStats, Session } from '../session.js';
 import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
+import { type EventLog, eventOf } from './events.js';
 import type { Output } from './output.js';
 
 type TrackerStatus = Extract<DownloadEvent, { type: 'tracker' }>['status'];
@@ -15,6 +16,7 @@ export class Job {
   readonly announced: Promise<void>;
   error: unknown;
   readonly #output: Output;
+  readonly #emit: EventLog['emit'];
   readonly #peers = new Set<string>();
   #onAnnounced = (): void => {};
   #metainfo: Metainfo | undefined;
@@ -30,9 +32,11 @@ export class Job {
   #haveAtStart = 0;
   #checked = { pieces: 0, of: 0 };
 
-  constructor(source: string, output: Output) {
+  /** @param emit tells programs what happens */
+  constructor(source: string, output: Output, emit: EventLog['emit']) {
     this.source = source;
     this.#output = output;
+    this.#emit = (type, fields) => emit(type, { ...this.#identity, ...fields });
     this.announced = new Promise((resolve) => {
       this.#onAnnounced = resolve;
     });
@@ -66,12 +70,20 @@ export class Job {
     return this.#checked;
   }
 
+  /** What an event is about. */
+  get #identity(): { source: string } | { infohash: string } {
+    return this.#metainfo === undefined ? { source: this.source } : { infohash: hexOf(this.#metainfo.infohash) };
+  }
+
   /** Takes the torrent, or keeps why there is none. */
   async load(read: (source: string) => Promise<Metainfo>): Promise<void> {
+    this.#emit('added');
     try {
       this.#metainfo = await read(this.source);
+      const { name, length } = this.#metainfo;
+      this.#emit('metadata', { source: this.source, name, length });
     } catch (error) {
-      this.error = error;
+      this.#fail(error, undefined);
     }
   }
 
@@ -86,8 +98,7 @@ export class Job {
     try {
       this.#download = session.add(metainfo, { ...settings, onEvent: (event) => this.#onEvent(event) });
     } catch (error) {
-      this.error = error;
-      this.#output.error(error, this.source);
+      this.#fail(error, this.source);
     }
   }
 
@@ -95,8 +106,12 @@ export class Job {
   async untilDone(interrupted: AbortSignal): Promise<void> {
     try {
       await this.#download?.done;
-      this.#isDone = this.#download !== undefined;
+      if (this.#download === undefined) return;
+      this.#isDone = true;
       this.#endedAt = performance.now();
+      const { state, length, fetched } = this.#figures();
+      const seconds = rounded(this.#seconds());
+      this.#emit('done', { state, path: resolve(this.path), length, downloaded: fetched, seconds });
     } catch (error) {
       if (interrupted.aborted && error instanceof SpateError && error.code === 'CLOSED') return;
       this.fail(error);
@@ -113,8 +128,23 @@ export class Job {
   }
 
   fail(error: unknown): void {
+    this.#fail(error, this.name);
+  }
+
+  /** @param name of what has failed, where the error does not tell */
+  #fail(error: unknown, name: string | undefined): void {
     this.error = error;
-    this.#output.error(error, this.name);
+    this.#output.error(error, name);
+    this.#emit('error', { error: factsOf(error) });
+  }
+
+  /** Tells programs how far it is; nothing before it has started and after it has ended. */
+  tellProgress(): void {
+    const { stats } = this;
+    if (stats === undefined || this.error !== undefined) return;
+    const { state, length, have, downloaded, uploaded, downRate, upRate, peers } = stats;
+    const rates = { downRate: Math.round(downRate), upRate: Math.round(upRate) };
+    this.#emit('progress', { state, length, have, downloaded, uploaded, ...rates, peers });
   }
 
   /** `done <path> 2.9 GiB in 25.1 s (118 MiB/s), wasted 0.1%`, without its first word. */
@@ -139,7 +169,7 @@ export class Job {
     const metainfo = this.#metainfo;
     return {
       source: this.source,
-      infohash: metainfo === undefined ? null : Buffer.from(metainfo.infohash).toString('hex'),
+      infohash: metainfo === undefined ? null : hexOf(metainfo.infohash),
       name: metainfo?.name ?? null,
       path: metainfo === undefined ? null : resolve(this.path),
       state,
@@ -179,6 +209,7 @@ export class Job {
   }
 
   #onEvent(event: DownloadEvent): void {
+    this.#emit(...eventOf(event));
     switch (event.type) {
       case 'checked':
         return this.#onChecked(event.pieces, event.of, event.trusted);
@@ -213,6 +244,8 @@ export class Job {
     this.#output.detail(`${this.name}: tracker ${url}: ${state === 'ok' ? `${peers} peers` : state}${next}`);
   }
 }
+
+const hexOf = (infohash: Uint8Array): string => Buffer.from(infohash).toString('hex');
 
 /** Seconds to the millisecond. */
 export const rounded = (seconds: number): number => Math.round(seconds * 1000) / 1000;

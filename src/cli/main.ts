@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
 import { addBatch } from './batch.js';
 import { addBench } from './bench.js';
+import { withBareEvents } from './events.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addGet } from './get.js';
 import { addInfo } from './info.js';
@@ -46,7 +47,7 @@ addVerify(program);
 addBench(program);
 
 try {
-  await program.parseAsync();
+  await program.parseAsync(withBareEvents(process.argv));
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   else fail(error);

@@ -75,7 +75,7 @@ async function runBatch(
   }
 }
 
-function requireSources(sources: readonly string[], { watch, json, events }: BatchFlags): void {
+function requireSources(sources: readonly string[], { watch }: BatchFlags): void {
   if (sources.length === 0 && watch === undefined) {
     throw new SpateError(
       'USAGE',
@@ -84,9 +84,6 @@ function requireSources(sources: readonly string[], { watch, json, events }: Bat
   }
   if (sources.filter((source) => source === '-').length > 1)
     throw new SpateError('USAGE', 'expected - once: there is one stdin');
-  if (json && events === true) {
-    throw new SpateError('USAGE', '--json and --events both write to stdout; name a file: --events=FILE');
-  }
 }
 
 async function untilDone(running: Batch, deadlineMs: number): Promise<void> {

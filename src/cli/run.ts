@@ -7,6 +7,8 @@ import { factsOf } from '../errors.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { type FileSelection, Session } from '../session.js';
 import { jsonLine } from '../text.js';
+import { VERSION } from '../version.js';
+import { type EventFlags, type EventLog, openEvents } from './events.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';
 import { Job, rounded } from './job.js';
@@ -16,9 +18,12 @@ import { peersOf } from './peers.js';
 import { showProgress } from './progress.js';
 import { readTorrent } from './sources.js';
 
+/** How often programs are told how far it is. */
+const PROGRESS_MS = 1_000;
+
 export interface RunSettings {
   readonly sources: readonly string[];
-  readonly flags: NetworkFlags;
+  readonly flags: NetworkFlags & EventFlags;
   /** Folder of the payload. */
   readonly out: string;
   /** Fetch what is missing. */
@@ -44,29 +49,33 @@ export async function run(settings: RunSettings): Promise<number> {
   const startedAt = performance.now();
   const { flags, sources } = settings;
   const output = new Output(flags);
-  const jobs = sources.map((source) => new Job(source, output));
+  let events: EventLog | undefined;
+  const jobs = sources.map((source) => new Job(source, output, (type, fields) => events?.emit(type, fields)));
   const ended = await runOrderly(output, async (signal) => {
-    await load(jobs, output, signal);
+    events = openEvents(flags, output);
+    events.emit('start', { version: VERSION });
+    await load(jobs, signal);
     if (jobs.some(({ error }) => error === undefined)) await runJobs(jobs, settings, output, signal);
   });
   const exitCode = ended.exitCode(
     combinedExitCode(jobs.map(({ error }) => (error === undefined ? 0 : exitCodeOf(error)))),
   );
-  if (flags.json) {
-    const seconds = rounded((performance.now() - startedAt) / 1000);
-    const error = ended.failure === undefined ? {} : { error: factsOf(ended.failure) };
-    output.data(jsonLine({ type: 'summary', exitCode, seconds, ...error, downloads: jobs.map((job) => job.toJson()) }));
-  }
+  const seconds = rounded((performance.now() - startedAt) / 1000);
+  const error = ended.failure === undefined ? {} : { error: factsOf(ended.failure) };
+  const summary = { exitCode, seconds, ...error, downloads: jobs.map((job) => job.toJson()) };
+  if (flags.json) output.data(jsonLine({ type: 'summary', ...summary }));
+  events?.emit('summary', summary);
+  events?.close();
+  events = undefined;
   ended.leave();
   return exitCode;
 }
 
 /** One after the other: two may want stdin. */
-async function load(jobs: readonly Job[], output: Output, signal: AbortSignal): Promise<void> {
+async function load(jobs: readonly Job[], signal: AbortSignal): Promise<void> {
   for (const job of jobs) {
     await job.load((source) => readTorrent(source, signal));
     signal.throwIfAborted();
-    if (job.error !== undefined) output.error(job.error);
   }
 }
 
@@ -81,6 +90,9 @@ async function runJobs(
   const session = await Session.open({ ...sessionSettings(flags), onNat: (line) => output.detail(line) });
   output.detail(`listening on port ${session.port}`);
   const hideProgress = showProgress(output, () => activeItems(jobs));
+  const telling = setInterval(() => {
+    for (const job of jobs) job.tellProgress();
+  }, PROGRESS_MS);
   const context: RunContext = { output, port: session.port, signal };
   try {
     for (const job of jobs) job.start(session, downloadSettings(settings, peers));
@@ -93,6 +105,7 @@ async function runJobs(
     await session.close();
     await ended;
   } finally {
+    clearInterval(telling);
     hideProgress();
     await session.close();
   }

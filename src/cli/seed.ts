@@ -3,9 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { jsonLine } from '../text.js';
 import { formatBytes } from '../units.js';
+import { addEventFlag, type EventFlags } from './events.js';
 import { addDataArguments, addNetworkFlags, addOutputFlags, type NetworkFlags } from './flags.js';
 import type { Job } from './job.js';
 import type { RunContext } from './run.js';
+
+interface SeedFlags extends NetworkFlags, EventFlags {}
 
 /** A tracker that has said nothing for so long holds up nobody who waits for the `ready` line. */
 const ANNOUNCE_WAIT_MS = 5_000;
@@ -14,12 +17,12 @@ export function addSeed(program: Command): void {
   const command = program.command('seed').description('seed existing data until a signal');
   addDataArguments(command);
   addNetworkFlags(command);
-  addOutputFlags(command).action(async (source: string, dir: string, flags: NetworkFlags) => {
+  addEventFlag(addOutputFlags(command)).action(async (source: string, dir: string, flags: SeedFlags) => {
     process.exitCode ??= await seed(source, dir, flags);
   });
 }
 
-async function seed(source: string, dir: string, flags: NetworkFlags): Promise<number> {
+async function seed(source: string, dir: string, flags: SeedFlags): Promise<number> {
   const { run } = await import('./run.js');
   return await run({
     sources: [source],

@@ -79,6 +79,47 @@ test('a finished download ends at once: no tracker is asked, no byte touched', a
   expect((await stat(path)).mtimeMs).toBe(mtimeMs);
 });
 
+test('with --events stdout is what happens, from start to summary, and the torrent behind the flag is left alone', async () => {
+  const swarm = await testSwarm(SINGLE);
+  await swarm.seeder();
+  const before = await readFile(swarm.torrent);
+
+  const { code, stdout, stderr } = await spate(['get', '--events', ...get(swarm)]);
+
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/^done \S+ 2\.5 MiB in .*\n$/);
+  expect(await readFile(swarm.torrent)).toEqual(before);
+  const events = stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, i) => i + 1));
+  const types = events.map(({ type }) => type);
+  expect(types.slice(0, 3)).toEqual(['start', 'added', 'metadata']);
+  expect(types).toEqual(expect.arrayContaining(['check', 'tracker', 'peer', 'done']));
+  expect(types.indexOf('summary')).toBe(types.length - 1);
+  const { infohash } = parseMetainfo(before);
+  const done = events[types.indexOf('done')];
+  expect(done).toMatchObject({ infohash: Buffer.from(infohash).toString('hex'), downloaded: SINGLE.length });
+  expect(events.at(-1)).toMatchObject({ exitCode: 0, downloads: [{ name: 'single.bin', have: SINGLE.length }] });
+});
+
+test('with --events a torrent that is none is told as an error, and the file has a last word', async () => {
+  const swarm = await testSwarm(SINGLE);
+  const events = join(swarm.downloads, 'events');
+
+  const { code } = await spate(['get', `--events=${events}`, '-o', swarm.downloads, '/nowhere.torrent']);
+
+  expect(code).toBe(3);
+  const told = (await readFile(events, 'utf8')).split('\n').slice(0, -1);
+  expect(told.map((line) => JSON.parse(line))).toMatchObject([
+    { type: 'start' },
+    { type: 'added', source: '/nowhere.torrent' },
+    { type: 'error', source: '/nowhere.torrent', error: { code: 'INVALID_TORRENT' } },
+    { type: 'summary', exitCode: 3 },
+  ]);
+});
+
 test('with --json stdout is one object with the facts in bytes and seconds', async () => {
   const swarm = await testSwarm(SINGLE);
   await swarm.seeder();

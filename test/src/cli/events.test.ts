@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openEvents } from '../../../src/cli/events.js';
+import { openEvents, withBareEvents } from '../../../src/cli/events.js';
 import { Output } from '../../../src/cli/output.js';
 import { fakeStreams } from '../../helpers/cli-streams.js';
 import { temporaryFolder } from '../../helpers/fs-temp.js';
@@ -10,7 +10,7 @@ const LINE = /^\{"v":1,"ts":\d+\.?\d*,"seq":(\d+),"type":"(\w+)"/;
 
 test('events are JSON lines with numbers without a gap, on stdout unless a file is named', () => {
   const { streams, stdout, stderr } = fakeStreams();
-  const events = openEvents(true, new Output({}, streams));
+  const events = openEvents({ events: '-' }, new Output({}, streams));
   events.emit('start', { version: '1' });
   events.emit('done', { name: 'a\u202eb\n', id: undefined });
   events.emit('summary');
@@ -31,7 +31,7 @@ test('a file of events is begun anew, and holds each as soon as it is told', asy
   const path = join(await temporaryFolder(), 'events');
   await writeFile(path, 'of yesterday\n');
   const { streams, stdout } = fakeStreams();
-  const events = openEvents(path, new Output({}, streams));
+  const events = openEvents({ events: path }, new Output({}, streams));
   events.emit('start');
   expect(await readFile(path, 'utf8')).toMatch(LINE);
   events.emit('summary');
@@ -42,7 +42,7 @@ test('a file of events is begun anew, and holds each as soon as it is told', asy
 
 test('nobody is told when nobody asked', () => {
   const { streams, stdout } = fakeStreams();
-  const events = openEvents(undefined, new Output({}, streams));
+  const events = openEvents({}, new Output({}, streams));
   events.emit('start');
   events.close();
   expect(stdout()).toBe('');
@@ -50,17 +50,36 @@ test('nobody is told when nobody asked', () => {
 
 test('a file that cannot be written is an error before the work', () => {
   const { streams } = fakeStreams();
-  expect(() => openEvents('/nowhere/events', new Output({}, streams))).toThrow(
+  expect(() => openEvents({ events: '/nowhere/events' }, new Output({}, streams))).toThrow(
     'cannot write events to /nowhere/events',
   );
 });
 
 test('a file that cannot be written any more ends the events with one warning', () => {
   const { streams, stderr } = fakeStreams();
-  const events = openEvents('/dev/full', new Output({}, streams));
+  const events = openEvents({ events: '/dev/full' }, new Output({}, streams));
   for (let n = 0; n < 3; n++) events.emit('progress');
   events.close();
   expect(stderr()).toMatch(
     /^spate: warning: cannot write events to \/dev\/full: ENOSPC.*; there are no more of them\n$/,
   );
+});
+
+test('--events without a file takes nothing that stands behind it', () => {
+  const args = ['node', 'spate', 'batch', '--events', 'list.txt', '--events=file', '--', '--events'];
+  expect(withBareEvents(args)).toEqual([
+    'node',
+    'spate',
+    'batch',
+    '--events=-',
+    'list.txt',
+    '--events=file',
+    '--',
+    '--events',
+  ]);
+});
+
+test('stdout is for one of --json and --events', () => {
+  const { streams } = fakeStreams();
+  expect(() => openEvents({ json: true, events: '-' }, new Output({}, streams))).toThrow('both write to stdout');
 });
