@@ -69,11 +69,10 @@ export function addBatch(program: Command): void {
     .option('-o, --out <dir>', 'folder to download into', '.')
     .option('-j, --jobs <n>', 'downloads at a time; auto: as many as bring more', checked(parseJobs), 'auto')
     .option('--meta-jobs <n>', 'torrents being read at a time', checked(parseInteger(1, MAX_JOBS)), 64)
-    .option(
-      '--check-jobs <n>',
-      'torrents whose data are hashed at a time (default: one per core)',
-      checked(parseInteger(1, MAX_JOBS)),
-      availableParallelism(),
+    .addOption(
+      new Option('--check-jobs <n>', 'torrents whose data are hashed at a time')
+        .argParser(checked(parseInteger(1, MAX_JOBS)))
+        .default(availableParallelism(), 'one per core'),
     )
     .addOption(
       new Option('--order <which>', 'which ones first').choices(['list', 'small', 'large', 'random']).default('list'),
@@ -84,10 +83,26 @@ export function addBatch(program: Command): void {
         .default('requeue'),
     )
     .option('--retries <n>', 'further attempts that bring nothing', checked(parseInteger(0, 1000)), 3)
-    .option('--retry-wait <time>', 'before the first of them; doubles each time', checked(parseWait), 30_000)
-    .option('--item-deadline <time>', 'give a torrent up after so long in the session', checked(parseWait), 0)
-    .option('--deadline <time>', 'give everything up after so long', checked(parseWait), 0)
-    .option('--min-free <size>', 'start nothing that would leave less on the disk', checked(parseSize), 0);
+    .addOption(
+      new Option('--retry-wait <time>', 'before the first of them; doubles each time')
+        .argParser(checked(parseWait))
+        .default(30_000, '30s'),
+    )
+    .addOption(
+      new Option('--item-deadline <time>', 'give a torrent up after so long in the session')
+        .argParser(checked(parseWait))
+        .default(0, 'none'),
+    )
+    .addOption(
+      new Option('--deadline <time>', 'give everything up after so long')
+        .argParser(checked(parseWait))
+        .default(0, 'none'),
+    )
+    .addOption(
+      new Option('--min-free <size>', 'start nothing that would leave less on the disk')
+        .argParser(checked(parseSize))
+        .default(0, 'none'),
+    );
   addKeepingFlags(command);
   addNetworkFlags(command);
   addPatienceFlags(command);

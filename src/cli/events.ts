@@ -19,7 +19,7 @@ export interface EventFlags {
 const STDOUT = '-';
 
 export function addEventFlag(command: Command): Command {
-  return command.option('--events [=file]', 'write what happens as JSON lines, to stdout without a file');
+  return command.option('--events [file]', 'write what happens as JSON lines, to stdout without a file');
 }
 
 /** Arguments in which a bare `--events` takes nothing: the list or torrent behind it is no file to be begun anew. */
