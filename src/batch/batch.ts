@@ -4,6 +4,7 @@
  */
 import { deferred } from '../deferred.js';
 import { messageOf, SpateError } from '../errors.js';
+import { isReached, type SeedGoal } from '../seed-goal.js';
 import type { Download, DownloadEvent, DownloadSettings, Session } from '../session.js';
 import { readAgain } from './check.js';
 import { Concurrency } from './concurrency.js';
@@ -41,20 +42,12 @@ export interface BatchSettings {
   /** Bytes that stay free on disk. */
   readonly minFree: number;
   /** Seed until the first of these, as many at a time; absent for not at all. */
-  readonly seed?: SeedGoal | undefined;
+  readonly seed?: (SeedGoal & { readonly jobs: number }) | undefined;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** Of a clock that never goes back, in ms. */
   readonly now: () => number;
   readonly onEvent: (item: Item, event: BatchEvent) => void;
-}
-
-export interface SeedGoal {
-  readonly jobs: number;
-  /** Bytes sent for each byte of the torrent; `Infinity` for no limit. */
-  readonly ratio: number;
-  /** `Infinity` for no limit. */
-  readonly ms: number;
 }
 
 export type BatchEvent =
@@ -316,7 +309,7 @@ export class Batch {
     const { bytes, left } = item.onTick();
     const since = this.#seeding.get(item);
     if (since !== undefined) {
-      if (now - since >= seed!.ms || item.uploaded >= seed!.ratio * item.length) item.download?.stop();
+      if (isReached(seed!, item.uploaded, item.length, now - since)) item.download?.stop();
       return;
     }
     this.#schedule.onBytes(item, bytes, left, now);

@@ -3,20 +3,24 @@ import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
 import { parseShard, type Shard } from '../batch/merge.js';
 import type { Order } from '../batch/schedule.js';
-import { SpateError } from '../errors.js';
-import { parseDuration, parseSize } from '../units.js';
+import { parseSize } from '../units.js';
 import { addEventFlag, type EventFlags } from './events.js';
 import {
   addNetworkFlags,
   addOutputFlags,
   addPatienceFlags,
+  addSeedGoalFlags,
   checked,
   collected,
+  type DeadlineFlag,
+  deadlineOption,
   type NetworkFlags,
   parseInteger,
+  parseWait,
+  type SeedGoalFlags,
 } from './flags.js';
 
-export interface BatchFlags extends NetworkFlags, EventFlags {
+export interface BatchFlags extends NetworkFlags, EventFlags, SeedGoalFlags, DeadlineFlag {
   readonly out: string;
   readonly alloc: 'sparse' | 'full';
   /** Downloads at a time; `auto` for as many as pay. */
@@ -29,11 +33,8 @@ export interface BatchFlags extends NetworkFlags, EventFlags {
   /** Milliseconds, as all times here; 0 for no limit. */
   readonly retryWait: number;
   readonly itemDeadline: number;
-  readonly deadline: number;
   /** Bytes. */
   readonly minFree: number;
-  readonly seedTime?: number;
-  readonly seedRatio?: number;
   readonly seedJobs: number;
   /** Path of the journal. */
   readonly state?: string;
@@ -45,8 +46,6 @@ export interface BatchFlags extends NetworkFlags, EventFlags {
 }
 
 const MAX_JOBS = 10_000;
-/** A timer waits no longer. */
-const MAX_WAIT_MS = 2 ** 31 - 1;
 
 const HELP = `
 A source is a .torrent, a folder or glob of them, a list, or - for a list on stdin. A line of a list is the path of a
@@ -93,11 +92,7 @@ export function addBatch(program: Command): void {
         .argParser(checked(parseWait))
         .default(0, 'none'),
     )
-    .addOption(
-      new Option('--deadline <time>', 'give everything up after so long')
-        .argParser(checked(parseWait))
-        .default(0, 'none'),
-    )
+    .addOption(deadlineOption())
     .addOption(
       new Option('--min-free <size>', 'start nothing that would leave less on the disk')
         .argParser(checked(parseSize))
@@ -115,13 +110,7 @@ export function addBatch(program: Command): void {
 }
 
 function addKeepingFlags(command: Command): void {
-  command
-    .option('--seed-time <time>', 'seed what is done for so long', checked(parseWait))
-    .option(
-      '--seed-ratio <ratio>',
-      'seed until so many times its size is sent; the first limit counts',
-      checked(parseRatio),
-    )
+  addSeedGoalFlags(command)
     .option('--seed-jobs <n>', 'seeding at a time; the oldest makes room', checked(parseInteger(1, MAX_JOBS)), 100)
     .addOption(
       new Option('--alloc <how>', 'sparse: take room on disk as bytes come; full: all of it before the first')
@@ -138,16 +127,4 @@ function addKeepingFlags(command: Command): void {
 
 function parseJobs(text: string): BatchFlags['jobs'] {
   return text === 'auto' ? text : parseInteger(1, MAX_JOBS)(text);
-}
-
-function parseWait(text: string): number {
-  const ms = parseDuration(text);
-  if (ms <= MAX_WAIT_MS) return ms;
-  throw new SpateError('USAGE', `expected at most ${Math.floor(MAX_WAIT_MS / 86_400_000)} days`);
-}
-
-function parseRatio(text: string): number {
-  const ratio = /^\d{1,6}(?:\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
-  if (ratio >= 0) return ratio;
-  throw new SpateError('USAGE', 'expected a ratio such as 1.5');
 }

@@ -5,6 +5,7 @@ import { type Options, resolveOptions } from '../options.js';
 import { canonicalIp, type HostPort, parseHostPort } from '../protocol/address.js';
 import { compileGlob } from '../protocol/glob.js';
 import type { EncryptionMode } from '../protocol/mse.js';
+import { FOR_EVER, type SeedGoal } from '../seed-goal.js';
 import type { CheckMode, FileSelection, SessionSettings } from '../session.js';
 import { type FileRanges, parseFileRanges } from '../storage/selection.js';
 import { parseDuration, parseRateLimit, parseSizeLimit } from '../units.js';
@@ -51,6 +52,19 @@ export interface SelectFlags {
   readonly exclude?: readonly string[];
 }
 
+export interface SeedGoalFlags {
+  /** Milliseconds. */
+  readonly seedTime?: number;
+  readonly seedRatio?: number;
+}
+
+export interface DeadlineFlag {
+  /** Milliseconds, 0 for none. */
+  readonly deadline: number;
+}
+
+/** A timer waits no longer. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
 /** What `--memory none` stands for: more than any machine has. */
 const UNLIMITED_BYTES = 2 ** 40;
 const MAX_WORKERS = 64;
@@ -143,6 +157,28 @@ export function addPatienceFlags(command: Command): Command {
     );
 }
 
+export function addSeedGoalFlags(command: Command): Command {
+  return command
+    .option('--seed-time <time>', 'seed what is done for so long', checked(parseWait))
+    .option(
+      '--seed-ratio <ratio>',
+      'seed until so many times its size is sent; the first limit counts',
+      checked(parseRatio),
+    );
+}
+
+/** `undefined` when the flags set no goal. */
+export function seedGoalOf({ seedTime, seedRatio }: SeedGoalFlags): SeedGoal | undefined {
+  if (seedTime === undefined && seedRatio === undefined) return undefined;
+  return { ms: seedTime ?? FOR_EVER.ms, ratio: seedRatio ?? FOR_EVER.ratio };
+}
+
+export function deadlineOption(): Option {
+  return new Option('--deadline <time>', 'give everything up after so long')
+    .argParser(checked(parseWait))
+    .default(0, 'none');
+}
+
 /** The session that the flags ask for. */
 export function sessionSettings(flags: NetworkFlags): SessionSettings {
   const { workers, port, bind, nat, encryption, maxDown, maxUp, upload, memory, peerTimeout, stallTimeout } = flags;
@@ -194,6 +230,18 @@ export function parseInteger(min: number, max: number): (text: string) => number
     if (value >= min && value <= max) return value;
     throw new SpateError('USAGE', `expected a number from ${min} to ${max}`);
   };
+}
+
+export function parseWait(text: string): number {
+  const ms = parseDuration(text);
+  if (ms <= MAX_WAIT_MS) return ms;
+  throw new SpateError('USAGE', `expected at most ${Math.floor(MAX_WAIT_MS / 86_400_000)} days`);
+}
+
+function parseRatio(text: string): number {
+  const ratio = /^\d{1,6}(?:\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+  if (ratio >= 0) return ratio;
+  throw new SpateError('USAGE', 'expected a ratio such as 1.5');
 }
 
 /** Given again it adds. */

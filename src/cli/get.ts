@@ -1,19 +1,25 @@
 /** `spate get`, and `spate` alone: downloads torrents. */
 import { type Command, Option } from 'commander';
+import { FOR_EVER } from '../seed-goal.js';
 import { addEventFlag, type EventFlags } from './events.js';
 import {
   addNetworkFlags,
   addOutputFlags,
   addPatienceFlags,
+  addSeedGoalFlags,
   addSelectFlags,
+  type DeadlineFlag,
+  deadlineOption,
   type NetworkFlags,
+  type SeedGoalFlags,
   type SelectFlags,
+  seedGoalOf,
   selectionOf,
 } from './flags.js';
 import type { Job } from './job.js';
 import type { RunContext } from './run.js';
 
-interface GetFlags extends NetworkFlags, SelectFlags, EventFlags {
+interface GetFlags extends NetworkFlags, SelectFlags, EventFlags, SeedGoalFlags, DeadlineFlag {
   readonly out: string;
   readonly seed?: boolean;
   readonly alloc: 'sparse' | 'full';
@@ -32,8 +38,9 @@ export function addGet(program: Command): void {
         .default('sparse'),
     );
   addSelectFlags(command);
+  addSeedGoalFlags(command);
   addNetworkFlags(command);
-  addPatienceFlags(command);
+  addPatienceFlags(command).addOption(deadlineOption());
   addEventFlag(addOutputFlags(command)).action(async (sources: string[], flags: GetFlags) => {
     process.exitCode ??= await get(sources, flags);
   });
@@ -46,7 +53,8 @@ async function get(sources: readonly string[], flags: GetFlags): Promise<number>
     flags,
     out: flags.out,
     fetch: true,
-    seed: flags.seed === true,
+    seed: seedGoalOf(flags) ?? (flags.seed ? FOR_EVER : undefined),
+    deadlineMs: flags.deadline,
     alloc: flags.alloc,
     select: selectionOf(flags),
     onDone: (job, context) => onDone(job, flags, context),
@@ -56,5 +64,10 @@ async function get(sources: readonly string[], flags: GetFlags): Promise<number>
 function onDone(job: Job, flags: GetFlags, { output, port }: RunContext): void {
   if (flags.json || flags.events === '-') output.note(`done ${job.doneText()}`);
   else output.success('done', job.doneText());
-  if (flags.seed) output.note(`seeding ${job.name} on port ${port} until a signal`);
+  const goal = seedGoalOf(flags);
+  if (flags.seed || goal !== undefined) {
+    output.note(
+      `seeding ${job.name} on port ${port} until ${goal === undefined ? '' : 'its goal is reached or '}a signal`,
+    );
+  }
 }

@@ -3,12 +3,16 @@ import { join, resolve } from 'node:path';
 import { factsOf, SpateError } from '../errors.js';
 import { formatAddress } from '../protocol/address.js';
 import type { Metainfo } from '../protocol/metainfo.js';
+import { isReached, type SeedGoal } from '../seed-goal.js';
 import type { Download, DownloadEvent, DownloadSettings, DownloadStats, Session } from '../session.js';
 import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
 import { type EventLog, eventOf } from './events.js';
 import type { Output } from './output.js';
 
 type TrackerStatus = Extract<DownloadEvent, { type: 'tracker' }>['status'];
+
+/** How often a goal is looked at. */
+const LOOK_MS = 200;
 
 export class Job {
   readonly source: string;
@@ -24,6 +28,8 @@ export class Job {
   #out = '.';
   #fetches = true;
   #isDone = false;
+  /** Why it was given up. */
+  #reason: SpateError | undefined;
   /** Of `performance.now()`. */
   #startedAt = 0;
   #checkedAt = 0;
@@ -114,17 +120,35 @@ export class Job {
       this.#emit('done', { state, path: resolve(this.path), length, downloaded: fetched, seconds });
     } catch (error) {
       if (interrupted.aborted && error instanceof SpateError && error.code === 'CLOSED') return;
-      this.fail(error);
+      this.fail(this.#reason ?? error);
     }
   }
 
-  /** Follows a torrent that seeds until it is stopped or fails. */
-  async untilEnded(): Promise<void> {
+  /** Follows a torrent that seeds until the goal is reached, it is stopped or it fails. */
+  async seed(goal: SeedGoal): Promise<void> {
+    const since = performance.now();
+    const timer = setInterval(() => {
+      const { uploaded, length } = this.#figures();
+      if (isReached(goal, uploaded, length, performance.now() - since)) this.#stop();
+    }, LOOK_MS);
     try {
       await this.#download?.ended;
     } catch (error) {
       this.fail(error);
+    } finally {
+      clearInterval(timer);
     }
+  }
+
+  /** Ends it: when it is not done, it has failed for that reason. */
+  giveUp(reason: SpateError): void {
+    this.#reason = reason;
+    this.#stop();
+  }
+
+  /** How that goes is told by `done` and `ended`. */
+  #stop(): void {
+    this.#download?.stop().catch(() => {});
   }
 
   fail(error: unknown): void {

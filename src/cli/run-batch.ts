@@ -18,7 +18,7 @@ import { Session } from '../session.js';
 import type { BatchFlags } from './batch.js';
 import { BatchTeller } from './batch-teller.js';
 import { exitCodeOf } from './exit-codes.js';
-import { sessionSettings } from './flags.js';
+import { seedGoalOf, sessionSettings } from './flags.js';
 import { runOrderly } from './orderly.js';
 import { Output } from './output.js';
 import { peersOf } from './peers.js';
@@ -178,9 +178,8 @@ function batchSettings(
   peers: Awaited<ReturnType<typeof peersOf>>,
   teller: BatchTeller,
 ): ConstructorParameters<typeof Batch>[0] {
-  const { tracker, check, alloc, seedTime, seedRatio, seedJobs } = flags;
-  const seeds = seedTime !== undefined || seedRatio !== undefined;
-  const limit = (value: number | undefined): number => value ?? Number.POSITIVE_INFINITY;
+  const { tracker, check, alloc, seedJobs } = flags;
+  const goal = seedGoalOf(flags);
   return {
     session,
     journal,
@@ -197,7 +196,7 @@ function batchSettings(
     retryWaitMs: flags.retryWait,
     itemDeadlineMs: flags.itemDeadline,
     minFree: flags.minFree,
-    seed: seeds ? { jobs: seedJobs, ratio: limit(seedRatio), ms: limit(seedTime) } : undefined,
+    seed: goal === undefined ? undefined : { ...goal, jobs: seedJobs },
     random: Math.random,
     now: () => performance.now(),
     onEvent: (item, event) => teller.onEvent(item, event),

@@ -3,10 +3,12 @@
  * and sum up. How a torrent is asked for and announced as done is the command's.
  */
 import { unlessAborted } from '../discovery/clock.js';
-import { factsOf } from '../errors.js';
+import { factsOf, SpateError } from '../errors.js';
 import type { PeerAddress } from '../protocol/address.js';
+import type { SeedGoal } from '../seed-goal.js';
 import { type FileSelection, Session } from '../session.js';
 import { jsonLine } from '../text.js';
+import { formatSeconds } from '../units.js';
 import { VERSION } from '../version.js';
 import { type EventFlags, type EventLog, openEvents } from './events.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
@@ -28,8 +30,10 @@ export interface RunSettings {
   readonly out: string;
   /** Fetch what is missing. */
   readonly fetch: boolean;
-  /** Go on until interrupted. */
-  readonly seed: boolean;
+  /** Go on until that is reached. */
+  readonly seed?: SeedGoal | undefined;
+  /** Give up what is not done after so long, in ms; 0 for never. */
+  readonly deadlineMs?: number;
   readonly alloc?: 'sparse' | 'full';
   /** Of the files of each torrent. */
   readonly select?: FileSelection | undefined;
@@ -94,6 +98,9 @@ async function runJobs(
     for (const job of jobs) job.tellProgress();
   }, PROGRESS_MS);
   const context: RunContext = { output, port: session.port, signal };
+  const giveUp = deadline(settings.deadlineMs, (reason) => {
+    for (const job of jobs) job.giveUp(reason);
+  });
   try {
     for (const job of jobs) job.start(session, downloadSettings(settings, peers));
     const ended = Promise.all(jobs.map((job) => follow(job, settings, context)));
@@ -105,6 +112,7 @@ async function runJobs(
     await session.close();
     await ended;
   } finally {
+    clearTimeout(giveUp);
     clearInterval(telling);
     hideProgress();
     await session.close();
@@ -113,19 +121,27 @@ async function runJobs(
   for (const job of jobs) if (!job.isDone && job.error === undefined) output.note(job.stoppedText());
 }
 
+function deadline(ms = 0, onReached: (reason: SpateError) => void): NodeJS.Timeout | undefined {
+  if (ms === 0) return undefined;
+  return setTimeout(
+    onReached,
+    ms,
+    new SpateError('STALLED', `the deadline of ${formatSeconds(ms / 1000)} was reached`),
+  );
+}
+
 async function follow(job: Job, settings: RunSettings, context: RunContext): Promise<void> {
   await job.untilDone(context.signal);
   if (!job.isDone) return;
   await settings.onDone(job, context);
-  if (!settings.seed) return;
-  await job.untilEnded();
+  if (settings.seed !== undefined) await job.seed(settings.seed);
 }
 
 function downloadSettings(settings: RunSettings, peers: readonly PeerAddress[]) {
   const { flags, out, seed, fetch, alloc = 'sparse', select } = settings;
   const { tracker, check } = flags;
   const chosen = { ...(tracker && { trackers: tracker }), ...(check && { check }), ...(select && { select }) };
-  return { out, seed, fetch, alloc, peers, ...chosen };
+  return { out, seed: seed !== undefined, fetch, alloc, peers, ...chosen };
 }
 
 function activeItems(jobs: readonly Job[]) {

@@ -1,6 +1,7 @@
 /** `spate seed`: gives existing data to whoever asks, after hashing them. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { FOR_EVER } from '../seed-goal.js';
 import { jsonLine } from '../text.js';
 import { formatBytes } from '../units.js';
 import { addEventFlag, type EventFlags } from './events.js';
@@ -29,7 +30,7 @@ async function seed(source: string, dir: string, flags: SeedFlags): Promise<numb
     flags,
     out: dir,
     fetch: false,
-    seed: true,
+    seed: FOR_EVER,
     onDone: (job, context) => onChecked(job, dir, flags, context),
   });
 }

@@ -264,3 +264,35 @@ test('a torrent is read from stdin', async () => {
 
   expect(code).toBe(0);
 });
+
+test('what is complete is seeded for --seed-time, and the command ends by itself', async () => {
+  const swarm = await testSwarm(SINGLE);
+  await swarm.seeder();
+
+  const { code, stderr } = await spate(get(swarm, '--seed-time', '300ms'));
+
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/seeding single\.bin on port \d+ until its goal is reached or a signal\n/);
+});
+
+test('what is complete is seeded until --seed-ratio is reached', async () => {
+  const swarm = await testSwarm(SINGLE, () => []);
+  const giver = startSpate([swarm.torrent, '-o', swarm.seeds, ...LOCAL, '--seed-ratio', '1', '--json']);
+  await giver.said('until its goal is reached');
+  const [, port] = /on port (\d+)/.exec(giver.text())!;
+
+  const taker = await spate(get(swarm, '--peer', `127.0.0.1:${port}`));
+  const { code, stdout } = await giver.ended;
+
+  expect([taker.code, code]).toEqual([0, 0]);
+  expect(JSON.parse(stdout).downloads).toMatchObject([{ uploaded: SINGLE.length, downloaded: 0 }]);
+});
+
+test('what is not done at the --deadline is given up with exit code 5', async () => {
+  const swarm = await testSwarm(SINGLE, () => []);
+
+  const { code, stderr } = await spate(get(swarm, '--peer', '127.0.0.1:1', '--deadline', '300ms'));
+
+  expect(code).toBe(5);
+  expect(stderr).toBe('spate: single.bin: the deadline of 0.30 s was reached\n');
+});
