@@ -106,7 +106,8 @@ export class Announcer {
   readonly #telling = new Map<Route, Promise<void>>();
   #onFirstRound!: () => void;
   #onNews = (): void => {};
-  #wake = new AbortController();
+  /** Ends a wait for the next round. */
+  #wake: AbortController | undefined;
   #hasStarted = false;
   #hasAsked = false;
   #hasEnded = false;
@@ -129,7 +130,7 @@ export class Announcer {
       this.#onFirstRound = resolve;
     });
     setMaxListeners(0, this.#halt.signal, this.#close.signal);
-    this.#halt.signal.addEventListener('abort', () => this.#wake.abort(OVER), { once: true });
+    this.#halt.signal.addEventListener('abort', () => this.#wake?.abort(OVER), { once: true });
   }
 
   /** A tracker has been asked, or none could be: until then every announce waits for its turn among those of other torrents. */
@@ -176,7 +177,7 @@ export class Announcer {
   wantMore(): void {
     if (this.#wantsMore) return;
     this.#wantsMore = true;
-    this.#wake.abort(OVER);
+    this.#wake?.abort(OVER);
   }
 
   /** The last piece is here: tells the trackers that saw us start incomplete, once over each family that did. */
@@ -400,7 +401,7 @@ export class Announcer {
       nextMs,
     });
     // When it was `completed` that failed, the next round may be due earlier now.
-    this.#wake.abort(OVER);
+    this.#wake?.abort(OVER);
   }
 
   #report(status: TrackerStatus): void {

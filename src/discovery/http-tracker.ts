@@ -300,8 +300,8 @@ export class HttpTrackers {
       this.#failed.set(destination, { at: performance.now(), error });
       fail(error);
     };
-    const late = new TrackerError(`not connected within ${trackerConnectMs} ms`);
-    const timer = setTimeout(onFailed, trackerConnectMs, late);
+    const onLate = (): void => onFailed(new TrackerError(`not connected within ${trackerConnectMs} ms`));
+    const timer = setTimeout(onLate, trackerConnectMs);
     const onClose = (): void => clearTimeout(timer);
     socket.once('error', onFailed);
     socket.once('close', onClose);
@@ -401,12 +401,18 @@ const DECODERS = new Map<string, (body: Buffer) => Inflate>([
  * @throws TrackerError when it is no URL or neither http nor https
  */
 function httpUrl(text: string, base?: URL): URL {
-  if (!URL.canParse(text, base?.href)) {
-    throw new TrackerError(`expected an http or https URL, got ${quoted(text)}`);
-  }
-  const url = new URL(text, base?.href);
+  const url = parsed(text, base);
+  if (url === undefined) throw new TrackerError(`expected an http or https URL, got ${quoted(text)}`);
   if (url.protocol === 'http:' || url.protocol === 'https:') return url;
   throw new TrackerError(`expected an http or https URL, got a redirect to ${quoted(text)}`);
+}
+
+function parsed(text: string, base: URL | undefined): URL | undefined {
+  try {
+    return new URL(text, base?.href);
+  } catch {
+    return undefined;
+  }
 }
 
 /** One line for a failed connection; trying both families of a name ends in an `AggregateError` without a message. */
