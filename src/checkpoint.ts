@@ -13,6 +13,7 @@ import type { CheckMode } from './api.js';
 import { messageOf, SpateError } from './errors.js';
 import type { Disk } from './storage/disk.js';
 import { flushFile, recordAll, recordOf, type Trust, trustIn } from './storage/file-records.js';
+import type { FolderFlushes } from './storage/folder-flush.js';
 import { each } from './storage/lanes.js';
 import { type FileEntry, spans } from './storage/layout.js';
 import { type Lock, takeLock } from './storage/lock.js';
@@ -37,6 +38,8 @@ export interface CheckpointSettings {
   readonly geometry: Geometry;
   readonly storage: Pick<Storage, 'sync'>;
   readonly disk: Disk;
+  /** Of the same disk. */
+  readonly folders: FolderFlushes;
   readonly saveEveryMs: number;
   readonly random: () => number;
   readonly onWarning: (message: string) => void;
@@ -67,7 +70,7 @@ export class Checkpoint {
   #failure: unknown;
 
   constructor(settings: CheckpointSettings) {
-    const { infohash, geometry, files, places = files, stateFolder, root, disk } = settings;
+    const { infohash, geometry, files, places = files, stateFolder, root, disk, folders } = settings;
     this.#settings = settings;
     this.#places = places;
     this.#placeOf = placesIn(places, files);
@@ -76,6 +79,7 @@ export class Checkpoint {
       statePath(stateFolder, this.#key),
       { infohash, geometry, fileCount: places.length },
       disk,
+      folders,
     );
     this.#flushed = new Bitfield(geometry.pieceCount);
   }

@@ -19,6 +19,7 @@ import {
   copyFromPart,
   type DiskTableInput,
   diskTable,
+  hasPartFile,
   placesOf,
   removePartFile,
   tableBefore,
@@ -38,7 +39,7 @@ export interface ContentSettings {
   readonly settings: Pick<DownloadSettings, 'out' | 'fetch' | 'check' | 'select' | 'storage'>;
   readonly host: Pick<
     DownloadHost<never>,
-    'options' | 'openFiles' | 'stateFolder' | 'verifyThreads' | 'random' | 'now'
+    'options' | 'openFiles' | 'folders' | 'stateFolder' | 'verifyThreads' | 'random' | 'now'
   >;
   readonly onWarning: (message: string) => void;
 }
@@ -69,6 +70,8 @@ export class Content {
   /** Of hashing. */
   readonly #checking = new RateMeter();
   readonly #table: DiskTableInput;
+  /** There was a part file when it was checked; no other is made but by a table that uses one. */
+  #hadPart = false;
   #progress = 0;
   #have = 0;
 
@@ -122,7 +125,8 @@ export class Content {
     const { metainfo, geometry, host, settings } = this.#settings;
     // Who only reads may do so beside others.
     if (this.#fetches) await this.#checkpoint?.lock();
-    const files = settings.storage === undefined && this.#fetches ? tableBefore(this.#table, this.files) : this.files;
+    this.#hadPart = settings.storage === undefined && this.#fetches && hasPartFile(settings.out, metainfo.infohash);
+    const files = this.#hadPart ? tableBefore(this.#table) : this.files;
     const trust = await this.#recall(files);
     const have = await verifyFiles({
       root: settings.out,
@@ -228,7 +232,7 @@ export class Content {
     const { metainfo, settings } = this.#settings;
     if (!this.#fetches || settings.storage !== undefined) return;
     await finishFiles(settings.out, this.files);
-    if (this.#selection.files === undefined || !usesPartFile(this.files, metainfo.infohash)) {
+    if (this.#hadPart && !usesPartFile(this.files, metainfo.infohash)) {
       await removePartFile(settings.out, metainfo.infohash);
     }
   }
@@ -253,7 +257,7 @@ export class Content {
 
   #createCheckpoint(): Checkpoint | undefined {
     const { metainfo, geometry, settings, host, onWarning } = this.#settings;
-    const { stateFolder, options, random, openFiles } = host;
+    const { stateFolder, options, random, openFiles, folders } = host;
     if (stateFolder === undefined) return undefined;
     const { infohash, name } = metainfo;
     return new Checkpoint({
@@ -266,6 +270,7 @@ export class Content {
       geometry,
       storage: this.#store,
       disk: openFiles.disk,
+      folders,
       saveEveryMs: options.saveEveryMs,
       random,
       onWarning,

@@ -402,6 +402,7 @@ export class Download implements TurnTaker {
       hopeless: this.#announcer === undefined && this.#peers.isExhausted,
       announces: this.#announcer !== undefined,
       knownPeers: this.#peers.known,
+      isQueued: this.#announcer?.hasAsked === false && this.#peers.known === 0,
       trackerError: this.#lastTrackerError,
       sawCorruption: this.#transfer?.sawCorruption === true,
       isWriting: !this.#content.queue.isIdle,

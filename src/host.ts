@@ -4,6 +4,7 @@ import type { ToGroup } from './messages.js';
 import type { Options } from './options.js';
 import type { Family } from './protocol/address.js';
 import type { EncryptionMode } from './protocol/mse.js';
+import type { FolderFlushes } from './storage/folder-flush.js';
 import type { OpenFiles } from './storage/open-files.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
 import type { Census } from './torrent/census.js';
@@ -25,6 +26,7 @@ export interface DownloadHost<D extends TurnTaker> {
   readonly budget: ByteBudget;
   readonly idle: IdleBuffers;
   readonly openFiles: OpenFiles;
+  readonly folders: FolderFlushes;
   readonly verifyThreads: number;
   /** Where resume state and locks are kept; none are without. */
   readonly stateFolder: string | undefined;

@@ -10,6 +10,8 @@ export interface Prospects {
   /** Whether there is a tracker. */
   readonly announces: boolean;
   readonly knownPeers: number;
+  /** Its first announce waits for its turn among those of other torrents, and nobody else could tell of peers. */
+  readonly isQueued: boolean;
   /** The latest failure of a tracker, in words. */
   readonly trackerError: string | undefined;
   /** Whether a piece has failed its hash. */
@@ -28,7 +30,7 @@ const MAX_TICKS = 2;
  */
 export class Patience {
   readonly #options: PatienceOptions;
-  /** Since the swarm was joined. */
+  /** Since the swarm was joined, or a tracker asked. */
   #activeMs = 0;
   /** Since a byte came, or the first peer. */
   #idleMs = 0;
@@ -51,8 +53,8 @@ export class Patience {
     const { peerTimeoutMs, stallTimeoutMs, haveBatchMs } = this.#options;
     const waited = Math.min(now - this.#tickedAt, MAX_TICKS * Math.max(1, haveBatchMs));
     this.#tickedAt = now;
-    this.#activeMs += waited;
-    const { everConnected, hopeless, sawCorruption, isWriting } = prospects;
+    const { everConnected, hopeless, isQueued, sawCorruption, isWriting } = prospects;
+    if (!isQueued) this.#activeMs += waited;
     this.#idleMs = isWriting ? 0 : this.#idleMs + waited;
     if (!everConnected) {
       return hopeless || isOver(this.#activeMs, peerTimeoutMs) ? noPeers(prospects, this.#activeMs) : undefined;

@@ -26,6 +26,7 @@ import { createPeerId } from './protocol/peer-id.js';
 import { RateSplit, rateOf } from './rate-split.js';
 import { type Disk, nodeDisk } from './storage/disk.js';
 import { limitFlushes } from './storage/flush-limit.js';
+import { FolderFlushes } from './storage/folder-flush.js';
 import { OpenFiles } from './storage/open-files.js';
 import { prune } from './storage/state-folder.js';
 import { ByteBudget } from './torrent/byte-budget.js';
@@ -259,6 +260,7 @@ export class Session {
       budget: this.#budget,
       idle: new IdleBuffers(this.#budget, this.#options.spillAfterMs),
       openFiles: this.#openFiles,
+      folders: new FolderFlushes(this.#openFiles.disk),
       verifyThreads: workers,
       external: new ExternalAddress(this.#bind),
       census: this.#census,

@@ -83,11 +83,11 @@ export class Turns<T extends TurnTaker> {
     this.#soon('dial', () => this.#dial(this.#now()));
   }
 
-  /** After the present message, so that several events cost one round. */
+  /** After the messages that are there, so that several events cost one round: it asks every torrent that wants something. */
   #soon(what: 'lease' | 'dial', take: () => void): void {
     if (this.#isDue[what]) return;
     this.#isDue[what] = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#isDue[what] = false;
       take();
     });

@@ -11,7 +11,7 @@ import { Concurrency } from './concurrency.js';
 import type { Checked } from './entry.js';
 import { Item } from './item.js';
 import type { Journal } from './journal.js';
-import { needOf, Room } from './room.js';
+import { Room } from './room.js';
 import { type Order, Schedule } from './schedule.js';
 import { Slots } from './slots.js';
 
@@ -187,7 +187,7 @@ export class Batch {
     const metainfo = readAgain(item);
     item.onMetadata(now());
     this.#emit(item, { type: 'metadata' });
-    const need = await needOf(item.out, metainfo.name, metainfo.files, item.length);
+    const need = await this.#room.needOf(item.out, metainfo.name, metainfo.files, item.length);
     // What is there has to be hashed, most likely; the rest needs no turn.
     const release = need.hasData ? await this.#checks.take(signal) : () => {};
     try {

@@ -19,8 +19,8 @@ const MAX_JOBS = 512;
 const JOBS_PER_CORE = 3;
 /** What is under way should last so long. */
 const OVERLAP_SECONDS = 3;
-/** Before anything is measured. */
-const OVERLAP_BYTES = 192 * 1_048_576;
+/** Before anything is measured: so much is `OVERLAP_SECONDS` of 2 Gbit/s. Buffers have a budget of their own, whatever is under way. */
+const OVERLAP_BYTES = 768 * 1_048_576;
 /** A level is judged by the rate over so long, after it was left so long to settle. */
 const JUDGED_MS = 4_000;
 const SETTLE_MS = 3_000;

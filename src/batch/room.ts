@@ -2,14 +2,14 @@
  * Room on disk for the items of a batch: what one will need is reserved before it starts, so that a batch does not fill the
  * disk half way through everything.
  */
-import { type Stats, statfs } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type Stats, stat, statfs } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { SpateError } from '../errors.js';
 import type { MetainfoFile } from '../protocol/metainfo.js';
 
 const statFileSystem = promisify(statfs);
+const statPath: (path: string) => Promise<Stats> = promisify(stat);
 
 /** What an item has and needs. */
 export interface Need {
@@ -26,6 +26,8 @@ export interface Need {
 export class Room<T> {
   readonly #minFree: number;
   readonly #reserved = new Map<T, Need>();
+  /** The last folder that was found: it stays on its file system, and most items of a batch go to the same. */
+  #found: { readonly path: string; readonly device: number } | undefined;
 
   /** @param minFree bytes that stay free on each file system */
   constructor(minFree: number) {
@@ -63,34 +65,34 @@ export class Room<T> {
   release(owner: T): void {
     this.#reserved.delete(owner);
   }
-}
 
-/**
- * Looks what of an item is on disk.
- * @param out folder of the payload, not necessarily there
- * @param name of its file or folder in `out`
- * @param files paths below `out`
- * @param length bytes of the wanted files
- */
-export async function needOf(
-  out: string,
-  name: string,
-  files: readonly Pick<MetainfoFile, 'path'>[],
-  length: number,
-): Promise<Need> {
-  const { folder, stats } = await nearestFolder(resolve(out));
-  const { bavail, bsize } = await statFileSystem(folder);
-  const there = folder === resolve(out) ? await statsOf(join(out, name)) : undefined;
-  let taken = 0;
-  if (there !== undefined) {
-    for (const { path } of files) taken += ((await statsOf(join(out, ...path)))?.blocks ?? 0) * BLOCK;
+  /**
+   * Looks what of an item is on disk.
+   * @param out folder of the payload, not necessarily there
+   * @param name of its file or folder in `out`
+   * @param files paths below `out`
+   * @param length bytes of the wanted files
+   */
+  async needOf(out: string, name: string, files: readonly Pick<MetainfoFile, 'path'>[], length: number): Promise<Need> {
+    const { device, freeBytes, isThere } = await this.#diskOf(resolve(out));
+    const there = isThere ? await statsOf(join(out, name)) : undefined;
+    let taken = 0;
+    if (there !== undefined) {
+      for (const { path } of files) taken += ((await statsOf(join(out, ...path)))?.blocks ?? 0) * BLOCK;
+    }
+    return { device, bytes: Math.max(0, length - taken), hasData: there !== undefined, freeBytes };
   }
-  return {
-    device: stats.dev,
-    bytes: Math.max(0, length - taken),
-    hasData: there !== undefined,
-    freeBytes: bavail * bsize,
-  };
+
+  /** Of a folder, or where it will be made. */
+  async #diskOf(path: string): Promise<{ device: number; freeBytes: number; isThere: boolean }> {
+    const found = this.#found?.path === path ? this.#found : undefined;
+    const freeBytes = found && (await freeIn(path).catch(() => undefined));
+    if (found !== undefined && freeBytes !== undefined) return { device: found.device, freeBytes, isThere: true };
+    const { folder, stats } = await nearestFolder(path);
+    const isThere = folder === path;
+    this.#found = isThere ? { path, device: stats.dev } : undefined;
+    return { device: stats.dev, freeBytes: await freeIn(folder), isThere };
+  }
 }
 
 /** Of `Stats.blocks`, whatever the file system's are. */
@@ -105,6 +107,11 @@ async function nearestFolder(path: string): Promise<{ folder: string; stats: Sta
   return await nearestFolder(parent);
 }
 
+async function freeIn(folder: string): Promise<number> {
+  const { bavail, bsize } = await statFileSystem(folder);
+  return bavail * bsize;
+}
+
 async function statsOf(path: string): Promise<Stats | undefined> {
-  return await stat(path).catch(() => undefined);
+  return await statPath(path).catch(() => undefined);
 }

@@ -20,8 +20,17 @@ import { type AnnounceTimes, type Route, TrackerState } from './tracker-state.js
 
 /** One of the session's clients. Rejects with one printable line, or with the signal's reason. */
 export interface TrackerClient {
-  /** @param family the one to announce over */
-  announce(tracker: string, request: AnnounceRequest, signal: AbortSignal, family: Family): Promise<AnnounceAnswer>;
+  /**
+   * @param family the one to announce over
+   * @param onSent called when it no longer waits for its turn among the client's other announces
+   */
+  announce(
+    tracker: string,
+    request: AnnounceRequest,
+    signal: AbortSignal,
+    family: Family,
+    onSent: () => void,
+  ): Promise<AnnounceAnswer>;
 }
 
 /** What an announce reports, in bytes. */
@@ -97,8 +106,10 @@ export class Announcer {
   readonly #telling = new Map<Route, Promise<void>>();
   #onFirstRound!: () => void;
   #onNews = (): void => {};
-  #wake = new AbortController();
+  /** Ends a wait for the next round. */
+  #wake: AbortController | undefined;
   #hasStarted = false;
+  #hasAsked = false;
   #hasEnded = false;
   #isComplete = false;
   #wantsMore = false;
@@ -119,7 +130,12 @@ export class Announcer {
       this.#onFirstRound = resolve;
     });
     setMaxListeners(0, this.#halt.signal, this.#close.signal);
-    this.#halt.signal.addEventListener('abort', () => this.#wake.abort(OVER), { once: true });
+    this.#halt.signal.addEventListener('abort', () => this.#wake?.abort(OVER), { once: true });
+  }
+
+  /** A tracker has been asked, or none could be: until then every announce waits for its turn among those of other torrents. */
+  get hasAsked(): boolean {
+    return this.#hasAsked;
   }
 
   /** Every tracker has been asked, and none has ever answered; also true when there is none. */
@@ -161,7 +177,7 @@ export class Announcer {
   wantMore(): void {
     if (this.#wantsMore) return;
     this.#wantsMore = true;
-    this.#wake.abort(OVER);
+    this.#wake?.abort(OVER);
   }
 
   /** The last piece is here: tells the trackers that saw us start incomplete, once over each family that did. */
@@ -204,6 +220,7 @@ export class Announcer {
         this.#report({ url, state: 'error', message: 'expected an http, https or udp tracker', peers: 0 });
       }
       await this.#race();
+      this.#hasAsked = true;
       if (this.#trackers().some(({ isKnown }) => isKnown)) this.#wantsMore = false;
       this.#onFirstRound();
       while (this.#trackers().length > 0 && (await this.#untilDue())) await this.#round();
@@ -325,11 +342,14 @@ export class Announcer {
   ): Promise<{ readonly error: unknown } | undefined> {
     const { uploaded, downloaded, left } = this.#settings.progress();
     route.onSent(event);
+    const onSent = (): void => {
+      this.#hasAsked = true;
+    };
     let answer: AnnounceAnswer;
     try {
       const request = this.#request(route, event, { uploaded, downloaded, left });
       const client = this.#deps[clientOf(tracker.url)!];
-      answer = await client.announce(tracker.url, request, signal, route.family);
+      answer = await client.announce(tracker.url, request, signal, route.family, onSent);
     } catch (error) {
       route.onUnanswered(event);
       return { error };
@@ -381,7 +401,7 @@ export class Announcer {
       nextMs,
     });
     // When it was `completed` that failed, the next round may be due earlier now.
-    this.#wake.abort(OVER);
+    this.#wake?.abort(OVER);
   }
 
   #report(status: TrackerStatus): void {

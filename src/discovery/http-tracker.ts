@@ -61,6 +61,8 @@ interface Question<T> {
   /** The URL that asks the same elsewhere: a tracker that redirects its bare address forgets our parameters. */
   at(page: string): string;
   read(body: Buffer, signal: AbortSignal): T | Promise<T>;
+  /** It has a connection. */
+  readonly onSent?: (() => void) | undefined;
 }
 
 /** What one request obeys: `begin` starts the total time, once it has a socket. */
@@ -98,6 +100,7 @@ export class HttpTrackers {
    * One announce. The times start when a connection is free: in a batch, hundreds of torrents queue for one tracker.
    * @param tracker its URL as the torrent has it
    * @param family the only one to announce over; any when absent
+   * @param onSent called when it has a connection
    * @throws TrackerError; or the signal's reason when it is aborted
    */
   async announce(
@@ -105,6 +108,7 @@ export class HttpTrackers {
     request: AnnounceRequest,
     signal: AbortSignal,
     family?: Family,
+    onSent?: () => void,
   ): Promise<AnnounceAnswer> {
     const at = (page: string): string => announceUrl(page, request);
     const read = async (body: Buffer, bounds: AbortSignal): Promise<AnnounceAnswer> => {
@@ -114,7 +118,7 @@ export class HttpTrackers {
     };
     // A tracker shared by thousands: who begins must not wait behind those who leave.
     const canWait = request.event === 'completed' || request.event === 'stopped';
-    return this.#ask({ url: at(tracker), canWait, at, read }, signal, family);
+    return this.#ask({ url: at(tracker), canWait, at, read, onSent }, signal, family);
   }
 
   /**
@@ -155,6 +159,7 @@ export class HttpTrackers {
     let timer: NodeJS.Timeout | undefined;
     const begin = (): void => {
       timer ??= setTimeout(onLate, trackerTotalMs);
+      question.onSent?.();
     };
     try {
       const response = await this.#follow(question, {
@@ -295,8 +300,8 @@ export class HttpTrackers {
       this.#failed.set(destination, { at: performance.now(), error });
       fail(error);
     };
-    const late = new TrackerError(`not connected within ${trackerConnectMs} ms`);
-    const timer = setTimeout(onFailed, trackerConnectMs, late);
+    const onLate = (): void => onFailed(new TrackerError(`not connected within ${trackerConnectMs} ms`));
+    const timer = setTimeout(onLate, trackerConnectMs);
     const onClose = (): void => clearTimeout(timer);
     socket.once('error', onFailed);
     socket.once('close', onClose);
@@ -396,12 +401,18 @@ const DECODERS = new Map<string, (body: Buffer) => Inflate>([
  * @throws TrackerError when it is no URL or neither http nor https
  */
 function httpUrl(text: string, base?: URL): URL {
-  if (!URL.canParse(text, base?.href)) {
-    throw new TrackerError(`expected an http or https URL, got ${quoted(text)}`);
-  }
-  const url = new URL(text, base?.href);
+  const url = parsed(text, base);
+  if (url === undefined) throw new TrackerError(`expected an http or https URL, got ${quoted(text)}`);
   if (url.protocol === 'http:' || url.protocol === 'https:') return url;
   throw new TrackerError(`expected an http or https URL, got a redirect to ${quoted(text)}`);
+}
+
+function parsed(text: string, base: URL | undefined): URL | undefined {
+  try {
+    return new URL(text, base?.href);
+  } catch {
+    return undefined;
+  }
 }
 
 /** One line for a failed connection; trying both families of a name ends in an `AggregateError` without a message. */

@@ -86,6 +86,7 @@ export class UdpTrackers {
    * One announce, with the name look-up and the connect request it may need.
    * @param tracker its URL as the torrent has it
    * @param family the only one to announce over; when absent, the first that answers
+   * @param onSent called at once: no queue is longer than a second or two
    * @throws TrackerError; or the signal's reason when it is aborted
    */
   async announce(
@@ -93,7 +94,9 @@ export class UdpTrackers {
     request: AnnounceRequest,
     signal: AbortSignal,
     family?: Family,
+    onSent?: () => void,
   ): Promise<AnnounceAnswer> {
+    onSent?.();
     const target = udpTarget(tracker, usableFamily(family, this.#bind));
     const write: Writer = (connectionId, transactionId) =>
       announceRequest(connectionId, transactionId, request, target.urlData);

@@ -79,8 +79,16 @@ export function call<T = void>(start: (done: (error: Error | null, value: T) => 
  * Makes a folder and those above it. Node's own recursive `mkdir` tries for ever where none can be made because there is
  * nothing to make it in, as below `/proc`.
  */
-export async function makeFolders(disk: Pick<Disk, 'mkdir' | 'realpath'>, path: string): Promise<void> {
+export async function makeFolders(disk: Pick<Disk, 'mkdir' | 'lstat'>, path: string): Promise<void> {
+  // With the separator it is an error when what is there is no folder.
+  const look = (): Promise<unknown> => call((done) => disk.lstat(path + sep, done));
   const make = (): Promise<void> => call((done) => disk.mkdir(path, done));
+  try {
+    await look();
+    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
   try {
     await make().catch(async (error: NodeJS.ErrnoException) => {
       const parent = dirname(path);
@@ -90,7 +98,6 @@ export async function makeFolders(disk: Pick<Disk, 'mkdir' | 'realpath'>, path: 
     });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    // With the separator it is an error when what is there is no folder.
-    await call<string>((done) => disk.realpath(path + sep, done));
+    await look();
   }
 }

@@ -13,8 +13,8 @@ export class Folders {
   readonly #create: boolean;
   /** By path below the root; the promises of folders that are good. */
   readonly #checked = new Map<string, Promise<void>>();
-  /** The root with every symlink resolved. */
-  #realRoot = '';
+  /** The root with every symlink resolved; no file in the root itself needs it. */
+  #realRoot: Promise<string> | undefined;
 
   constructor(root: string, disk: Disk, create: boolean) {
     this.#root = root;
@@ -38,12 +38,10 @@ export class Folders {
   }
 
   async #checkRoot(): Promise<void> {
-    try {
-      if (this.#create) await makeFolders(this.#disk, this.#root);
-      this.#realRoot = await call<string>((done) => this.#disk.realpath(this.#root, done));
-    } catch (error) {
+    if (!this.#create) return;
+    await makeFolders(this.#disk, this.#root).catch((error: unknown) => {
       throw fileError(`use folder ${this.#root}`, error);
-    }
+    });
   }
 
   async #checkFolder(path: readonly string[], depth: number): Promise<void> {
@@ -51,11 +49,21 @@ export class Folders {
     const folder = join(this.#root, ...path.slice(0, depth));
     try {
       if (this.#create && (await this.#make(folder))) return;
+      const realRoot = await this.#resolveRoot();
       const real = await call<string>((done) => this.#disk.realpath(folder, done));
-      if (!isInside(this.#realRoot, real)) throw outside(this.#realRoot, real);
+      if (!isInside(realRoot, real)) throw outside(realRoot, real);
     } catch (error) {
       throw fileError(`use folder ${folder}`, error);
     }
+  }
+
+  #resolveRoot(): Promise<string> {
+    const resolving = this.#realRoot ?? call<string>((done) => this.#disk.realpath(this.#root, done));
+    this.#realRoot = resolving;
+    resolving.catch(() => {
+      this.#realRoot = undefined;
+    });
+    return resolving;
   }
 
   /** @returns whether it was not there before */

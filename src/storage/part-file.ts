@@ -44,6 +44,11 @@ export function usesPartFile(table: readonly FileEntry[], infohash: Uint8Array):
   return table.some(({ path, position }) => position !== undefined && path[0] === name);
 }
 
+/** Whether there is one. */
+export function hasPartFile(root: string, infohash: Uint8Array): boolean {
+  return sizeOf(join(root, partFileName(infohash))) !== undefined;
+}
+
 /** Removes the part file, if there is one. @throws SpateError (LOCAL_IO) */
 export async function removePartFile(root: string, infohash: Uint8Array): Promise<void> {
   const path = join(root, partFileName(infohash));
@@ -59,7 +64,7 @@ export async function removePartFile(root: string, infohash: Uint8Array): Promis
  */
 export function diskTable(input: DiskTableInput): readonly FileEntry[] {
   const { root, infohash, files, geometry, readonly } = input;
-  if (readonly ? sizeOf(join(root, partFileName(infohash))) === undefined : input.wanted === undefined) return files;
+  if (readonly ? !hasPartFile(root, infohash) : input.wanted === undefined) return files;
   const wanted = input.wanted ?? new Uint8Array(files.length);
   const slots = sharedPieces(files, geometry.pieceLength);
   const partPath = [partFileName(infohash)];
@@ -85,13 +90,11 @@ export function diskTable(input: DiskTableInput): readonly FileEntry[] {
 }
 
 /**
- * The table as bytes lie before a run writes any: a wanted file that is not there yet may have bytes in the part file, from when it
+ * With a part file, the table as bytes lie before a run writes any: a wanted file that is not there yet may have bytes in the part file, from when it
  * was not wanted.
- * @param table as they will lie
  */
-export function tableBefore(input: DiskTableInput, table: readonly FileEntry[]): readonly FileEntry[] {
-  const { root, infohash, files, wanted } = input;
-  if (sizeOf(join(root, partFileName(infohash))) === undefined) return table;
+export function tableBefore(input: DiskTableInput): readonly FileEntry[] {
+  const { root, files, wanted } = input;
   const isThere = files.map(({ path, pad }) => !pad && sizeOf(join(root, ...path)) !== undefined);
   return diskTable({ ...input, wanted: Uint8Array.from(isThere, (there, i) => Number(there && wanted?.[i] !== 0)) });
 }

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileError, SpateError } from '../errors.js';
 import { call, type Disk, makeFolders, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
+import type { FolderFlushes } from './folder-flush.js';
 import { withoutFirst } from './layout.js';
 import { decodeResume, encodeResume, maxResumeBytes, type ResumeShape, type ResumeState } from './resume-state.js';
 
@@ -13,11 +14,14 @@ export class ResumeStore {
   readonly path: string;
   readonly #shape: ResumeShape;
   readonly #disk: Disk;
+  readonly #folders: FolderFlushes;
 
-  constructor(path: string, shape: ResumeShape, disk: Disk) {
+  /** @param folders of the same disk; shared by the states of a folder */
+  constructor(path: string, shape: ResumeShape, disk: Disk, folders: FolderFlushes) {
     this.path = path;
     this.#shape = shape;
     this.#disk = disk;
+    this.#folders = folders;
   }
 
   /**
@@ -55,7 +59,7 @@ export class ResumeStore {
         await call((done) => this.#disk.fsync(fd, done));
       });
       await call((done) => this.#disk.rename(temporary, this.path, done));
-      await this.#flushFolder(folder);
+      await this.#folders.flush(folder);
     } catch (error) {
       throw fileError(`save resume state ${this.path}`, error);
     }
@@ -71,13 +75,6 @@ export class ResumeStore {
       await makeFolders(this.#disk, folder);
       return await open();
     }
-  }
-
-  /** Makes the rename last. Windows opens no folder, and needs no flush of one. */
-  async #flushFolder(folder: string): Promise<void> {
-    if (process.platform === 'win32') return;
-    const fd = await call<number>((done) => this.#disk.open(folder, constants.O_RDONLY, 0, done));
-    await this.#closing(fd, () => call((done) => this.#disk.fsync(fd, done)));
   }
 
   /** @returns `undefined` when it is not a file, or longer than any state of this torrent */

@@ -15,9 +15,12 @@ const KEEP_STATE_MS = 180 * DAY_MS;
 const KEEP_LOCK_MS = DAY_MS;
 /** Files looked at in each folder per session, other ones each time. */
 const LOOKS = 256;
+/** Folders of locks looked at per session, of 256. */
+const LOCK_FOLDERS = 16;
 
 const KEY_LENGTH = 57;
 const STATE = /^[0-9a-f]{40}-[0-9a-f]{16}\.resume(\.new)?$/;
+const LOCK_FOLDER = /^[0-9a-f]{2}$/;
 const LOCK = /^[0-9a-f]{20}\.[0-9a-f]+(\.new)?$/;
 
 /** What stands for a torrent in a folder. @param folder free of symlinks */
@@ -50,20 +53,28 @@ export async function prune(stateFolder: string, now: number, random: () => numb
     if (lock !== undefined && (await isOlder(path, now - KEEP_STATE_MS))) await rm(path).catch(() => {});
     lock?.release();
   }
-  for (const name of await aged(locks, LOCK, now - KEEP_LOCK_MS, random)) {
-    await removeIfDead(locks, name).catch(() => {});
+  for (const part of await some(locks, LOCK_FOLDER, LOCK_FOLDERS, random)) {
+    const folder = join(locks, part);
+    for (const name of await aged(folder, LOCK, now - KEEP_LOCK_MS, random)) {
+      await removeIfDead(folder, name).catch(() => {});
+    }
   }
 }
 
-/** Names of files that have not changed since; of a large folder's those of a few that it looks at, beginning anywhere. */
+/** Names of files that have not changed since; of a large folder's those of a few that it looks at. */
 async function aged(folder: string, pattern: RegExp, since: number, random: () => number): Promise<string[]> {
-  const names = (await readdir(folder).catch(() => [])).filter((name) => pattern.test(name)).sort();
-  const from = Math.floor(random() * names.length);
   const old: string[] = [];
-  for (const name of [...names.slice(from), ...names.slice(0, from)].slice(0, LOOKS)) {
+  for (const name of await some(folder, pattern, LOOKS, random)) {
     if (await isOlder(join(folder, name), since)) old.push(name);
   }
   return old;
+}
+
+/** So many names in a folder, beginning anywhere. */
+async function some(folder: string, pattern: RegExp, most: number, random: () => number): Promise<string[]> {
+  const names = (await readdir(folder).catch(() => [])).filter((name) => pattern.test(name)).sort();
+  const from = Math.floor(random() * names.length);
+  return [...names.slice(from), ...names.slice(0, from)].slice(0, most);
 }
 
 async function isOlder(path: string, since: number): Promise<boolean> {

@@ -20,6 +20,8 @@ export interface Announced {
 
 /** What a tracker does with an announce: an answer (its fields over `ANSWER`), a failure, or nothing, each after `afterMs`. */
 export interface Reaction {
+  /** Before that time the announce waits for others. */
+  readonly queuedMs?: number;
   readonly afterMs?: number;
   readonly answer?: Partial<AnnounceAnswer>;
   readonly failure?: string;
@@ -55,7 +57,13 @@ export class FakeTrackers implements TrackerClient {
     return this;
   }
 
-  async announce(url: string, request: AnnounceRequest, signal: AbortSignal, family: Family): Promise<AnnounceAnswer> {
+  async announce(
+    url: string,
+    request: AnnounceRequest,
+    signal: AbortSignal,
+    family: Family,
+    onSent: () => void,
+  ): Promise<AnnounceAnswer> {
     signal.throwIfAborted();
     const announced = { url, at: this.#clock.now(), event: request.event, family, request };
     this.announced.push(announced);
@@ -63,7 +71,9 @@ export class FakeTrackers implements TrackerClient {
     try {
       const script = this.#reactions.get(url);
       const reaction: Reaction | undefined = script === undefined ? {} : script(announced);
-      const { afterMs = 0, failure, code, answer } = reaction ?? { afterMs: Number.POSITIVE_INFINITY };
+      const { queuedMs = 0, afterMs = 0, failure, code, answer } = reaction ?? { afterMs: Number.POSITIVE_INFINITY };
+      if (queuedMs > 0) await this.#clock.sleep(queuedMs, signal);
+      onSent();
       if (afterMs > 0) await this.#clock.sleep(afterMs, signal);
       const cause = code === undefined ? undefined : Object.assign(new Error(code), { code });
       if (failure !== undefined) throw new TrackerError(failure, { cause });

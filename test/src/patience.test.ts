@@ -6,6 +6,7 @@ const WAITING: Prospects = {
   hopeless: false,
   announces: true,
   knownPeers: 0,
+  isQueued: false,
   trackerError: undefined,
   sawCorruption: false,
   isWriting: false,
@@ -45,6 +46,13 @@ describe('a download without a peer', () => {
 
   it('waits for ever with a limit of 0', () => {
     expect(new Waiting(FOR_EVER).wait(1e6)).toBeUndefined();
+  });
+
+  it('counts no time in which its first announce waited for its turn', () => {
+    const waiting = new Waiting();
+    expect(waiting.wait(400_000, { ...WAITING, isQueued: true })).toBeUndefined();
+    expect(waiting.wait(59_999)).toBeUndefined();
+    expect(waiting.tick(1)?.message).toBe('no peer is known after 60 s');
   });
 
   it('names what was tried: peers, the tracker, or that there is neither', () => {

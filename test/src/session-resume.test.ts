@@ -140,8 +140,10 @@ it('of many torrents that end at once two flush, the others wait for their turn'
     }),
   );
   await Promise.all(downloads.map(({ done }) => done));
-  // Payload, state and folder of the state, once for each.
-  expect([most, flushes]).toEqual([2, COUNT * 3]);
+  expect(most).toBe(2);
+  // Payload and state once for each, the folder of the states for several together.
+  expect(flushes).toBeGreaterThan(COUNT * 2);
+  expect(flushes).toBeLessThan(COUNT * 3);
 });
 
 it('states of long ago are cleared away when a session starts', async () => {

@@ -92,7 +92,7 @@ class Torrent implements TurnTaker {
   }
 }
 
-const soon = (): Promise<void> => Promise.resolve();
+const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('buffers', () => {
   it('go to the torrents by turns, once the present message is dealt with', async () => {

@@ -33,16 +33,16 @@ describe('Concurrency', () => {
     expect(allowed(new Concurrency({ cores: 8 }), 1024 * MIB, 0)).toBe(24);
   });
 
-  it('overlaps small torrents, as many as 192 MiB of them before anything is measured', () => {
-    expect(allowed(new Concurrency({ cores: 2 }), 4 * MIB, 0)).toBe(48);
-    expect(allowed(new Concurrency({ cores: 2 }), MIB, 0)).toBe(192);
-    expect(allowed(new Concurrency({ cores: 2 }), 16_384, 0)).toBe(512);
+  it('overlaps small torrents, as many as 768 MiB of them before anything is measured, 512 at most', () => {
+    expect(allowed(new Concurrency({ cores: 2 }), 16 * MIB, 0)).toBe(48);
+    expect(allowed(new Concurrency({ cores: 2 }), 4 * MIB, 0)).toBe(192);
+    expect(allowed(new Concurrency({ cores: 2 }), MIB, 0)).toBe(512);
   });
 
   it('overlaps three seconds of them at the measured rate', () => {
     const concurrency = new Concurrency({ cores: 2 });
-    for (let now = 0; now <= 5000; now += 200) concurrency.onBytes((400 * MIB) / 5, false, now);
-    const jobs = allowed(concurrency, 4 * MIB, 5000);
+    for (let now = 0; now <= 5000; now += 200) concurrency.onBytes((800 * MIB) / 5, false, now);
+    const jobs = allowed(concurrency, 8 * MIB, 5000);
     expect(jobs).toBeGreaterThanOrEqual(280);
     expect(jobs).toBeLessThanOrEqual(320);
   });

@@ -1,7 +1,7 @@
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Need, needOf, Room } from '../../../src/batch/room.js';
+import { type Need, Room } from '../../../src/batch/room.js';
 import { temporaryFolder } from '../../helpers/fs-temp.js';
 
 const need = (bytes: number, device = 1, freeBytes = 1000): Need => ({ device, bytes, hasData: false, freeBytes });
@@ -41,22 +41,34 @@ describe('Room', () => {
   });
 });
 
-describe('needOf', () => {
-  it('needs all of what is not there, also in a folder that is not', async () => {
+describe('what an item needs', () => {
+  const room = new Room<string>(0);
+
+  it('is all of what is not there, also in a folder that is not', async () => {
     const folder = await temporaryFolder();
-    const found = await needOf(join(folder, 'x', 'y'), 'a', [{ path: ['a'] }], 5000);
+    const found = await room.needOf(join(folder, 'x', 'y'), 'a', [{ path: ['a'] }], 5000);
     expect(found).toMatchObject({ bytes: 5000, hasData: false });
     expect(found.freeBytes).toBeGreaterThan(0);
   });
 
-  it('needs what is missing of what is there: holes are not', async () => {
+  it('is what is missing of what is there: holes are not', async () => {
     const folder = await temporaryFolder();
     mkdirSync(join(folder, 'dir'));
     writeFileSync(join(folder, 'dir', 'a'), Buffer.alloc(65_536, 1));
     writeFileSync(join(folder, 'dir', 'b'), '');
     truncateSync(join(folder, 'dir', 'b'), 1_048_576);
     const files = [{ path: ['dir', 'a'] }, { path: ['dir', 'b'] }, { path: ['dir', 'c'] }];
-    const found = await needOf(folder, 'dir', files, 65_536 + 1_048_576 + 10);
+    const found = await room.needOf(folder, 'dir', files, 65_536 + 1_048_576 + 10);
     expect(found).toMatchObject({ bytes: 1_048_586, hasData: true });
+  });
+
+  it('is all again when its folder has gone', async () => {
+    const folder = join(await temporaryFolder(), 'out');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'a'), Buffer.alloc(65_536, 1));
+    const look = () => room.needOf(folder, 'a', [{ path: ['a'] }], 65_536);
+    expect(await look()).toMatchObject({ bytes: 0, hasData: true });
+    rmSync(folder, { recursive: true });
+    expect(await look()).toMatchObject({ bytes: 65_536, hasData: false });
   });
 });

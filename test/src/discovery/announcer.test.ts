@@ -105,6 +105,21 @@ describe('the first round', () => {
     expect(bench.batches).toEqual([[peer(2), peer(3)], [peer(1)]]);
   });
 
+  it('has asked when the first announce of any tier no longer waits for its turn', async () => {
+    const bench = new Bench([[A], [B]]);
+    bench.on(A, { queuedMs: 90_000, afterMs: 1_000 }).on(B, { queuedMs: 40_000, afterMs: 1_000 });
+    await bench.start();
+    await bench.clock.advance(39_999);
+    expect(bench.announcer.hasAsked).toBe(false);
+    await bench.clock.advance(1);
+    expect(bench.announcer.hasAsked).toBe(true);
+  });
+
+  it('has asked when there is no tracker that could be', async () => {
+    const bench = await new Bench([['wss://x/']]).start();
+    expect(bench.announcer.hasAsked).toBe(true);
+  });
+
   it('sends the numbers as they are at that moment', async () => {
     const bench = new Bench([[A]]);
     bench.progress = { uploaded: 5, downloaded: 6, left: 7 };

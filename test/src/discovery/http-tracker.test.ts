@@ -123,6 +123,23 @@ describe('an HTTP announce', () => {
     expect(scripted.connections()).toBe(2);
   });
 
+  it('tells when it has a connection: until then it waits for others of ours', async () => {
+    const held: http.ServerResponse[] = [];
+    const scripted = await server((_, response) => held.push(response));
+    const trackers = client({ trackerConnectionsPerHost: 1 });
+    const sent: string[] = [];
+    const all = ['a', 'b'].map((name) =>
+      trackers.announce(scripted.origin, REQUEST, never, undefined, () => sent.push(name)),
+    );
+    await expect.poll(() => held.length).toBe(1);
+    expect(sent).toEqual(['a']);
+    held[0]!.end(GOOD);
+    await expect.poll(() => held.length).toBe(2);
+    expect(sent).toEqual(['a', 'b']);
+    held[1]!.end(GOOD);
+    await Promise.all(all);
+  });
+
   it('of a torrent that begins does not wait behind those that leave', async () => {
     const held: http.ServerResponse[] = [];
     const scripted = await server((_, response) => held.push(response));

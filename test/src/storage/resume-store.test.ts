@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } fro
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Disk } from '../../../src/storage/disk.js';
+import { FolderFlushes } from '../../../src/storage/folder-flush.js';
 import { ResumeStore } from '../../../src/storage/resume-store.js';
 import { Bitfield } from '../../../src/torrent/bitfield.js';
 import { Geometry } from '../../../src/torrent/geometry.js';
@@ -23,7 +24,7 @@ async function opened() {
   const folder = join(await temporaryFolder(), 'a', 'b');
   const disk = new RecordingDisk();
   const path = join(folder, 'x.resume');
-  return { folder, disk, path, store: new ResumeStore(path, shape, disk) };
+  return { folder, disk, path, store: new ResumeStore(path, shape, disk, new FolderFlushes(disk)) };
 }
 
 it('is replaced as a whole: written, flushed, closed, renamed, and the folder flushed', async () => {
