@@ -17,6 +17,8 @@ const TRICKLE_KIB = 8;
 const SLOW_BYTES = 8 * MIB;
 const FAST_BYTES = Number(process.env.SPATE_BENCH_FAST_MIB ?? 1024) * MIB;
 const SETTLE_MS = 6_000;
+/** Trickling peers send a block every 2 s, all at about the same time: each round begins at another point of that. */
+const SETTLE_MORE_MS = 350;
 const ROUNDS = Number(process.env.SPATE_BENCH_ROUNDS ?? 3);
 
 export async function beside(lab: Lab): Promise<void> {
@@ -25,8 +27,8 @@ export async function beside(lab: Lab): Promise<void> {
   const alone: BesideFigures[] = [];
   const crowded: BesideFigures[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    alone.push(await run(lab, { fast, slow: [] }));
-    crowded.push(await run(lab, { fast, slow }));
+    alone.push(await run(lab, round, { fast, slow: [] }));
+    crowded.push(await run(lab, round, { fast, slow }));
   }
   const median = (runs: readonly BesideFigures[], what: 'seconds' | 'cpuSeconds' | 'idleCpu'): number =>
     quantile(
@@ -72,10 +74,10 @@ export async function beside(lab: Lab): Promise<void> {
 
 const peak = (runs: readonly BesideFigures[]): string => mebibytes(Math.max(...runs.map(({ peakRss }) => peakRss)), 0);
 
-async function run(lab: Lab, job: Pick<BesideJob, 'fast' | 'slow'>): Promise<BesideFigures> {
+async function run(lab: Lab, round: number, job: Pick<BesideJob, 'fast' | 'slow'>): Promise<BesideFigures> {
   const child = await Promise.resolve(new Child<BesideJob, BesideFigures>('beside-process.js'));
   try {
-    child.tell({ ...job, settleMs: SETTLE_MS, out: lab.newPath() });
+    child.tell({ ...job, settleMs: SETTLE_MS + round * SETTLE_MORE_MS, out: lab.newPath() });
     return await child.next();
   } finally {
     await child.close();
