@@ -302,6 +302,10 @@ export class Download implements TurnTaker {
     return this.#transfer?.wantsMore === true;
   }
 
+  lacksMemory(now: number): boolean {
+    return this.#transfer?.lacksMemory(now) === true;
+  }
+
   flushGrants(): void {
     this.#transfer?.flush();
   }

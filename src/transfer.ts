@@ -114,6 +114,12 @@ export class Transfer {
     return !this.#stopped && this.left > 0 && this.#outbox.some((_, group) => this.#ledger.open(group) > 0);
   }
 
+  /** Whether no buffer is free, and one that came free could be this torrent's. */
+  lacksMemory(now: number): boolean {
+    const { budget, geometry } = this.#settings;
+    return budget.room(geometry.pieceLength) === 0 && this.#allowance(now) > 0;
+  }
+
   /** Whether any piece has failed its hash. */
   get sawCorruption(): boolean {
     return this.#failures.size > 0;

@@ -15,6 +15,8 @@ export interface TurnTaker {
   readonly connections: number;
   /** Whether it has asked for pieces it has not been given. */
   readonly wantsMore: boolean;
+  /** Whether it would be given some if only there were a free buffer. */
+  lacksMemory(now: number): boolean;
   /** Whether it knows addresses to dial, now or later. */
   readonly hasAddresses: boolean;
   /** Leases one run of pieces to each of its groups that want some. @returns whether any was */
@@ -42,6 +44,8 @@ export class Turns<T extends TurnTaker> {
   readonly #joined = new Set<T>();
   /** May have something to lease, in the order of their turns. */
   readonly #wanting = new Set<T>();
+  /** Want something that no free buffer would bring: looked at every tick, and not for each buffer of the others. */
+  readonly #patient = new Set<T>();
   /** Know addresses to dial, in the order of their turns. */
   readonly #callers = new Set<T>();
   /** Torrents that fetched at the last tick, and those that came since. */
@@ -68,11 +72,13 @@ export class Turns<T extends TurnTaker> {
   leave(torrent: T): void {
     this.#joined.delete(torrent);
     this.#wanting.delete(torrent);
+    this.#patient.delete(torrent);
     this.#callers.delete(torrent);
   }
 
   /** The torrent may have something to lease, or any may: a buffer has come free. */
   onCanLease(torrent: T): void {
+    this.#patient.delete(torrent);
     if (this.#joined.has(torrent)) this.#wanting.add(torrent);
     this.#soon('lease', () => this.#lease(this.#now()));
   }
@@ -100,7 +106,9 @@ export class Turns<T extends TurnTaker> {
       if (isForAll || !torrent.isQuiet) torrent.onTick(now);
       if (torrent.isFetching) this.#fetching++;
     }
-    // What a group's peers can give changes without a message.
+    // What a group's peers can give, and how much is a torrent's part of the memory, changes without a message.
+    for (const torrent of this.#patient) this.#wanting.add(torrent);
+    this.#patient.clear();
     if (this.#wanting.size > 0) this.#lease(now);
     this.#dial(now);
     this.#makeRoom(now);
@@ -119,7 +127,11 @@ export class Turns<T extends TurnTaker> {
     for (const torrent of served) torrent.flushGrants();
     // To the end of the queue: when the budget is tight, others come first next time.
     toTheEnd(this.#wanting, served);
-    for (const torrent of this.#wanting) if (!torrent.wantsMore) this.#wanting.delete(torrent);
+    for (const torrent of this.#wanting) {
+      if (torrent.wantsMore && torrent.lacksMemory(now)) continue;
+      this.#wanting.delete(torrent);
+      if (torrent.wantsMore) this.#patient.add(torrent);
+    }
   }
 
   /** The allowance is shared out evenly, and what some do not need of it goes to the others. */

@@ -4,6 +4,7 @@ import type { Options } from '../src/options.js';
 import type { EncryptionMode } from '../src/protocol/mse.js';
 import type { OpenFiles } from '../src/storage/open-files.js';
 import type { Connection } from './connection.js';
+import type { DownloadTurns } from './download-turns.js';
 import type { GroupTorrent } from './group-torrent.js';
 import type { Limit } from './limits.js';
 
@@ -17,6 +18,8 @@ export interface GroupContext {
   /** The group's share of the session's rate limits. */
   readonly down: Limit;
   readonly up: Limit;
+  /** Of peers that a limit keeps from being asked for more. */
+  readonly downloadTurns: DownloadTurns;
   /** Shared by the torrents of the thread. */
   readonly openFiles: OpenFiles;
   /** Monotonic, ms. */

@@ -161,6 +161,7 @@ export class GroupTorrent implements SessionTorrent {
   onClosed(connection: Connection, reason: DisconnectReason): void {
     this.#connections.delete(connection);
     this.#turns.onClosed(connection);
+    this.#context.downloadTurns.leave(connection);
     const { session, peer, host, port, incoming } = connection;
     if (session !== undefined) {
       const { uploaded } = session;
@@ -310,8 +311,22 @@ export class GroupTorrent implements SessionTorrent {
     const { session } = connection;
     if (session === undefined) return;
     if (session.isUploadOnly && this.needs.count === 0) return connection.close('both-seeds');
+    this.fill(connection, now);
+  }
+
+  /** Asks a peer for blocks, and main for more where there are too few. */
+  fill(connection: Connection, now: number): void {
+    this.#request(connection, now);
+    this.ask(now, (connection.session?.downloads.shortage ?? 0) > 0);
+  }
+
+  /** Who is held back by a rate limit is asked when its turn comes. */
+  #request(connection: Connection, now: number): void {
+    const { session } = connection;
+    const { downloadTurns } = this.#context;
+    if (session === undefined || downloadTurns.has(connection)) return;
     session.fill(now);
-    this.ask(now, session.downloads.shortage > 0);
+    if (session.downloads.isHeldBack) downloadTurns.wait(connection);
   }
 
   serve(connection: Connection): void {
@@ -389,8 +404,9 @@ export class GroupTorrent implements SessionTorrent {
     if (this.#content === undefined) return;
     const now = this.#context.now();
     for (const snubbed of [false, true]) {
-      for (const session of this.#sessions()) {
-        if (this.leases.missingBlocks > 0 && session.downloads.pipeline.snubbed === snubbed) session.fill(now);
+      for (const connection of this.#connections) {
+        if (this.leases.missingBlocks === 0) return;
+        if (connection.session?.downloads.pipeline.snubbed === snubbed) this.#request(connection, now);
       }
     }
   }

@@ -14,6 +14,7 @@ import { type EncryptionMode, skeyHash } from '../src/protocol/mse.js';
 import { OpenFiles } from '../src/storage/open-files.js';
 import { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
+import { DownloadTurns } from './download-turns.js';
 import { GroupTorrent } from './group-torrent.js';
 import { Limit } from './limits.js';
 import { Probe } from './probe.js';
@@ -45,6 +46,7 @@ class Group implements GroupContext {
   readonly encryption: EncryptionMode;
   readonly down = new Limit();
   readonly up = new Limit();
+  readonly downloadTurns = new DownloadTurns(() => this.now());
   readonly openFiles: OpenFiles;
   readonly #port: MessagePort;
   readonly #onStopped: () => void;
@@ -176,6 +178,7 @@ class Group implements GroupContext {
     for (const torrent of this.#torrents.values()) torrent.remove('stopped');
     this.#stopped = true;
     clearInterval(this.#timer);
+    this.downloadTurns.stop();
     this.#probe?.stop();
     this.#server?.close();
     this.#port.close();

@@ -52,11 +52,16 @@ export class Limit {
     this.#count(-bytes);
   }
 
+  /** Whether a block may be requested now; who may not has joined the parent's queue. */
+  hasBlock(now: number): boolean {
+    return !this.#isHeld || this.#bucket.nextAt(BLOCK_LENGTH, now) <= now;
+  }
+
   /** @returns whole blocks that may be requested now, 0 to `wanted` */
   takeBlocks(wanted: number, now: number): number {
     if (!this.#isHeld || wanted === 0) return wanted;
     // Less than a block is left to grow: to take it and give it back would cost the place in the parent's queue.
-    if (this.#bucket.nextAt(BLOCK_LENGTH, now) > now) return 0;
+    if (!this.hasBlock(now)) return 0;
     const granted = this.take(wanted * BLOCK_LENGTH, now);
     const blocks = Math.floor(granted / BLOCK_LENGTH);
     this.giveBack(granted - blocks * BLOCK_LENGTH, now);

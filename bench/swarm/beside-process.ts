@@ -19,6 +19,10 @@ export interface BesideJob {
 export interface BesideFigures {
   /** Of the fast one, from its start to its last piece. */
   readonly seconds: number;
+  /** CPU seconds of the process in that time. */
+  readonly cpuSeconds: number;
+  /** CPU seconds per second of the slow ones, before the fast one began. */
+  readonly idleCpu: number;
   /** Bytes per second of each slow one, before the fast one began and meanwhile. */
   readonly before: readonly number[];
   readonly meanwhile: readonly number[];
@@ -34,6 +38,11 @@ async function ratesOf(downloads: readonly Download[], during: () => Promise<unk
   return downloads.map((download, n) => (download.stats().downloaded - before[n]!) / seconds);
 }
 
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
 async function run({ fast, slow, settleMs, out }: BesideJob): Promise<BesideFigures> {
   const session = await Session.open({ bind: '127.0.0.1', encryption: 'off' });
   const add = ({ bytes, peers }: BesideTorrent): Download =>
@@ -42,12 +51,15 @@ async function run({ fast, slow, settleMs, out }: BesideJob): Promise<BesideFigu
   for (const { ended } of others) ended.catch(() => {});
   const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, settleMs));
   if (others.length > 0) await settle();
+  const cpuBefore = cpuSeconds();
   const before = await ratesOf(others, others.length > 0 ? settle : async () => {});
-  const startedAt = performance.now();
+  const idleCpu = (cpuSeconds() - cpuBefore) / (settleMs / 1000);
+  const [startedAt, cpuAtStart] = [performance.now(), cpuSeconds()];
   const meanwhile = await ratesOf(others, () => add(fast).done);
   const seconds = (performance.now() - startedAt) / 1000;
+  const cpu = cpuSeconds() - cpuAtStart;
   await session.close();
-  return { seconds, before, meanwhile, peakRss: process.resourceUsage().maxRSS * 1024 };
+  return { seconds, cpuSeconds: cpu, idleCpu, before, meanwhile, peakRss: process.resourceUsage().maxRSS * 1024 };
 }
 
 process.on('message', (job: BesideJob) => {

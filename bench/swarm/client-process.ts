@@ -15,6 +15,14 @@ export interface Job {
 
 export type ToClient = { readonly type: 'run'; readonly job: Job } | { readonly type: 'end' };
 
+/** How far a download was. */
+export interface Look {
+  /** From the first piece. */
+  readonly ms: number;
+  /** Verified and on disk since then. */
+  readonly bytes: number;
+}
+
 /** When it was complete. */
 export interface Outcome {
   /** From the first peer to the last piece on disk. */
@@ -25,6 +33,7 @@ export interface Outcome {
   readonly cpuSeconds: number;
   readonly downloaded: number;
   readonly wasted: number;
+  readonly progress: readonly Look[];
   /** SHA-1 of the file. */
   readonly sha1: string;
 }
@@ -64,9 +73,15 @@ async function run({ torrent, out, peers, settings, seed = false }: Job): Promis
 async function measure(download: Download, out: string): Promise<Outcome> {
   const [startedAt, cpu] = [performance.now(), process.cpuUsage()];
   let at99 = startedAt;
+  const progress: Look[] = [];
+  let first: Look | undefined;
   const timer = setInterval(() => {
     const { have, length } = download.stats();
-    if (have < length * 0.99) at99 = performance.now();
+    const now = performance.now();
+    if (have < length * 0.99) at99 = now;
+    if (have === 0) return;
+    first ??= { ms: now, bytes: have };
+    progress.push({ ms: now - first.ms, bytes: have - first.bytes });
   }, LOOK_EVERY_MS);
   try {
     await download.done;
@@ -84,6 +99,7 @@ async function measure(download: Download, out: string): Promise<Outcome> {
     cpuSeconds: (user + system) / 1e6,
     downloaded,
     wasted,
+    progress,
     sha1: sha1.digest('hex'),
   };
 }

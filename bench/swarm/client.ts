@@ -6,7 +6,7 @@ import type { SmallTorrent } from '../../test/helpers/small-torrent.js';
 import type { FromClient, Job, Outcome, ToClient } from './client-process.js';
 import { Child, type Lab, MIB } from './lab.js';
 
-export type { Outcome } from './client-process.js';
+export type { Look, Outcome } from './client-process.js';
 
 type Of<Type extends FromClient['type']> = Extract<FromClient, { type: Type }>;
 

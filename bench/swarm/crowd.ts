@@ -3,14 +3,12 @@
  * do we take, and what does it cost beside one connection that is as fast as it can? Runs are interleaved.
  */
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { buildNative, type NativeProgram } from '../../src/bench/native.js';
-import { type RaceSeeds, startCseeds } from '../../src/bench/race-seeds.js';
+import type { RaceSeeds } from '../../src/bench/race-seeds.js';
 import { quantile } from '../../src/statistics.js';
 import { Client, type Outcome } from './client.js';
 import { type Lab, MIB, madeUpTorrent } from './lab.js';
+import { nativeProgram, nativeSeeds, payloadOf } from './native-seeds.js';
 import { mebibytes, percent, printTable, seconds } from './table.js';
 
 const CONNECTIONS = Number(process.env.SPATE_BENCH_CONNECTIONS ?? 500);
@@ -26,18 +24,11 @@ interface Taken {
 }
 
 export async function crowd(lab: Lab): Promise<void> {
-  const [cseed, csink] = [await program(lab, 'cseed'), await program(lab, 'csink')];
+  const [cseed, csink] = [await nativeProgram(lab, 'cseed'), await nativeProgram(lab, 'csink')];
   const torrent = madeUpTorrent(LENGTH, PIECE);
-  const file = join(lab.folder, 'payload');
-  await writeFile(file, torrent.payload);
-  const payload = { file, infohash: torrent.infohash.toString('hex'), pieceLength: PIECE };
-  const start = async (rate: string, count: number): Promise<RaceSeeds> => {
-    process.env.RATE_KIB = rate;
-    const seeds = await startCseeds(cseed, payload, count);
-    await lab.ending(Promise.resolve({ close: () => seeds.stop() }));
-    return seeds;
-  };
-  const [slow, fast] = [await start(`${RATE_KIB}`, CONNECTIONS), await start('0', 1)];
+  const payload = await payloadOf(lab, torrent);
+  const slow = await nativeSeeds(lab, cseed, payload, CONNECTIONS, RATE_KIB);
+  const fast = await nativeSeeds(lab, cseed, payload, 1);
   const client = await Client.start(lab);
   const options = { peersPerTorrent: Math.max(80, CONNECTIONS) };
   const take = (peers: RaceSeeds): Promise<Outcome> =>
@@ -79,10 +70,4 @@ export async function crowd(lab: Lab): Promise<void> {
       row('ours, one connection', runs.one, '', ''),
     ],
   );
-}
-
-async function program(lab: Lab, name: NativeProgram): Promise<string> {
-  const built = await buildNative(name, lab.folder, undefined);
-  if ('missing' in built) throw new Error(built.missing);
-  return built.path;
 }

@@ -29,9 +29,14 @@ export interface CseedPayload {
 
 const LOOPBACK = '127.0.0.1';
 
-/** @param program path of the built `cseed` */
-export async function startCseeds(program: string, payload: CseedPayload, count: number): Promise<RaceSeeds> {
-  return await together('cseed', count, () => startCseed(program, payload));
+/** @param program path of the built `cseed` @param knobs its environment, beside ours */
+export async function startCseeds(
+  program: string,
+  payload: CseedPayload,
+  count: number,
+  knobs: Readonly<Record<string, string>> = {},
+): Promise<RaceSeeds> {
+  return await together('cseed', count, () => startCseed(program, payload, knobs));
 }
 
 export async function startSpateSeeds(options: SeederOptions, count: number): Promise<RaceSeeds> {
@@ -72,10 +77,14 @@ async function together(name: string, count: number, start: () => Promise<Seed>)
 }
 
 /** It ends with its stdin, and so with this process, however that ends. */
-async function startCseed(program: string, { file, infohash, pieceLength }: CseedPayload): Promise<Seed> {
+async function startCseed(
+  program: string,
+  { file, infohash, pieceLength }: CseedPayload,
+  knobs: Readonly<Record<string, string>>,
+): Promise<Seed> {
   const child = spawn(program, ['0', infohash, file, String(pieceLength)], {
     // Its knobs are the user's: DELAY_MS, RATE_KIB.
-    env: { ...process.env, BIND: LOOPBACK, CONTROL: '1' },
+    env: { ...process.env, BIND: LOOPBACK, CONTROL: '1', ...knobs },
     stdio: ['pipe', 'pipe', 'inherit'],
     detached: true,
   });

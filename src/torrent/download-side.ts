@@ -43,6 +43,8 @@ export class DownloadSide {
   readonly pipeline: Pipeline;
   /** Blocks the window had room for when the torrent's leases offered nothing more. */
   shortage = 0;
+  /** Whether a rate limit left less than there was room for. */
+  isHeldBack = false;
   /** Payload bytes kept. */
   downloaded = 0;
   /** Bytes since somebody last looked; the torrent's statistics reset it. */
@@ -92,6 +94,7 @@ export class DownloadSide {
    */
   fill(askable: Bitfield | undefined, now: number): void {
     this.shortage = 0;
+    this.isHeldBack = false;
     // A snubbed peer has enough to answer: asking it again for the same block gets us dropped by some.
     if (askable === undefined || (this.pipeline.snubbed && this.requests.released > 0) || now < this.#restUntil) return;
     const outstanding = this.requests.size;
@@ -104,7 +107,8 @@ export class DownloadSide {
     const assigned = leases.assign(this.#peer, askable, allowed, (piece, block) => this.requests.push(piece, block));
     this.#torrent.returnRequests(allowed - assigned, now);
     // Who is held back by the rate limit lacks no work.
-    this.shortage = allowed < possible ? 0 : room - assigned;
+    this.isHeldBack = allowed < possible;
+    this.shortage = this.isHeldBack ? 0 : room - assigned;
     if (assigned === 0) return;
     if (outstanding === 0) {
       // A window that came whole with this very read has not been idle.

@@ -37,6 +37,8 @@ class Torrent implements TurnTaker {
   connections = 0;
   /** Runs it could start. */
   wants = 0;
+  /** It has as many buffers as are its part. */
+  hasItsPart = false;
   /** Addresses that are due. */
   due = 0;
   hasLaterAddresses = false;
@@ -52,12 +54,17 @@ class Torrent implements TurnTaker {
     return this.wants > 0;
   }
 
+  lacksMemory(): boolean {
+    return !this.hasItsPart && this.#world.buffers === 0;
+  }
+
   get hasAddresses(): boolean {
     return this.due > 0 || this.hasLaterAddresses;
   }
 
   grant(): boolean {
-    if (this.wants === 0 || this.#world.buffers === 0) return false;
+    if (this.hasItsPart) this.#world.log.push(`${this.name} has its part`);
+    if (this.hasItsPart || this.wants === 0 || this.#world.buffers === 0) return false;
     this.wants--;
     this.#world.buffers--;
     this.#world.log.push(this.name);
@@ -133,6 +140,27 @@ describe('buffers', () => {
     b.wants = 1;
     world.turns.onTick(0);
     expect(world.said()).toEqual(['a', 'a!']);
+  });
+
+  it('are not offered to those who have their part, until the next tick or their next word', async () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), world.join('b')];
+    [a.wants, b.wants] = [1, 10];
+    a.hasItsPart = true;
+    for (const torrent of [a, b]) world.turns.onCanLease(torrent);
+    await soon();
+    expect(world.said()).toEqual(['a has its part']);
+    world.buffers = 1;
+    world.turns.onCanLease(b);
+    await soon();
+    expect(world.said()).toEqual(['b', 'b!']);
+    world.turns.onTick(0);
+    expect(world.said()).toEqual(['a has its part']);
+    a.hasItsPart = false;
+    world.buffers = 2;
+    world.turns.onCanLease(a);
+    await soon();
+    expect(world.said()).toEqual(['b', 'a', 'b!', 'a!']);
   });
 
   it('that a torrent gives back at its end go to the others', async () => {

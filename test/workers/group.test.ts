@@ -196,6 +196,18 @@ describe('a group that downloads', () => {
     expect(moody.requests.length).toBeGreaterThan(3);
   });
 
+  it('asks its peers by turns under a rate limit, and does not wait for its next tick', async () => {
+    const group = start({ tickMs: 10_000 });
+    group.add(torrent);
+    group.send({ type: 'limits', down: 256 * 1024, up: 0 });
+    const seeds = [await seedOf(torrent), await seedOf(torrent)] as const;
+    for (const { port } of seeds) group.connect(port);
+    for (const _ of seeds) await group.next('connected');
+    group.lease(torrent, [0, 1, 2, 3, 4]);
+    for (let pieces = 0; pieces < 5; ) pieces += (await group.next('verified')).leases.length;
+    for (const { requests } of seeds) expect(requests.length).toBeGreaterThan(2);
+  });
+
   it('gives a recalled lease back and ignores a recall of one it does not hold', async () => {
     const group = start();
     group.add(torrent);
