@@ -4,6 +4,7 @@
  */
 import { startChild } from '../../src/bench/child.js';
 import { benchTorrent } from '../../src/bench/payload-files.js';
+import { BUILT } from '../../src/package.js';
 import { quantile } from '../../src/statistics.js';
 import { Pattern } from '../../src/swarm/pattern.js';
 import type { PeerJob, PeerReport } from '../../src/swarm/pattern-peer.js';
@@ -82,7 +83,7 @@ async function startFast(lab: Lab): Promise<BesideTorrent> {
     ports: 2,
     torrents: [{ infohash, first, length }],
   };
-  const child = startChild<PeerReport>('../swarm/pattern-peer.js', job);
+  const child = startChild<PeerReport>(BUILT.patternPeer, job);
   await lab.ending(Promise.resolve({ close: () => child.stop() }));
   const { ports } = await child.next('ready');
   return { bytes, peers: ports.map((port) => ({ host: '127.0.0.1', port })) };
