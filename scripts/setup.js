@@ -1,7 +1,7 @@
 // Makes a fresh clone ready with Node and npm alone: installs what is missing, compiles what is stale.
 // Node built-ins only, since it runs before anything is installed; it does nothing when nothing changed.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -25,69 +25,6 @@ function run(command, args) {
   process.exit(status ?? 1);
 }
 
-/** What is started or imported by its path in `dist`; the rest lies in chunks. The last two are for processes of tests. */
-const ENTRIES = [
-  'src/cli/main',
-  'src/session',
-  'src/bench/client',
-  'src/bench/stage-tasks',
-  'src/swarm/demo',
-  'src/swarm/leash',
-  'src/swarm/pattern-peer',
-  'src/swarm/seeder',
-  'src/storage/lock',
-];
-
-/** What threads start with: a file each, since a thread finds its modules anew. */
-const WORKERS = {
-  'workers/peer-group': `${root}workers/peer-group.ts`,
-  'workers/verify': `${root}workers/verify.ts`,
-  // Piscina looks for it beside itself.
-  'chunks/worker': `${root}node_modules/piscina/dist/worker.js`,
-};
-
-/** Makes few files of many: a start is mostly the finding and loading of modules. */
-async function bundle() {
-  const { rolldown } = await import('rolldown');
-  /** @type {Set<string>} */
-  const modules = new Set();
-  /** @param {Record<string, string>} input @param {NonNullable<import('rolldown').OutputOptions['codeSplitting']>} codeSplitting */
-  const build = async (input, codeSplitting) => {
-    const bundle = await rolldown({
-      input,
-      platform: 'node',
-      // Of Piscina; for what is not used here.
-      external: ['@napi-rs/nice'],
-      transform: { define: { __dirname: 'import.meta.dirname' } },
-    });
-    const { output } = await bundle.write({ dir: `${root}dist`, chunkFileNames: 'chunks/[name].js', codeSplitting });
-    await bundle.close();
-    for (const file of output) if (file.type === 'chunk') for (const id of file.moduleIds) modules.add(id);
-  };
-  await build(Object.fromEntries(ENTRIES.map((name) => [name, `${root}${name}.ts`])), {
-    groups: [{ name: 'piscina', test: /[\\/]node_modules[\\/]piscina[\\/]/ }],
-  });
-  for (const [name, file] of Object.entries(WORKERS)) await build({ [name]: file }, false);
-  writeFileSync(`${root}dist/LICENSES.txt`, licenses(modules));
-}
-
-/** The notices of the packages that modules are of. @param {Iterable<string>} modules paths */
-function licenses(modules) {
-  const folders = new Set(
-    [...modules].flatMap((path) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(path) ?? []),
-  );
-  return [...folders]
-    .sort()
-    .map((folder) => {
-      const { name, version, license, author } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
-      const notice = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
-      const text =
-        notice === undefined ? `${license}, by ${author}` : readFileSync(`${folder}/${notice}`, 'utf8').trim();
-      return `${name} ${version}\n\n${text}\n`;
-    })
-    .join(`\n${'-'.repeat(80)}\n\n`);
-}
-
 const installed = modified(`${root}node_modules/.package-lock.json`);
 if (installed < Math.max(modified(`${root}package-lock.json`), modified(`${root}package.json`))) {
   process.stderr.write('setup: installing dependencies\n');
@@ -97,6 +34,7 @@ if (installed < Math.max(modified(`${root}package-lock.json`), modified(`${root}
 const sources = Math.max(
   newestBelow(`${root}src`),
   newestBelow(`${root}workers`),
+  newestBelow(`${root}scripts`),
   modified(`${root}tsconfig.json`),
   modified(`${root}package.json`),
 );
@@ -104,6 +42,7 @@ if (modified(stamp) < sources) {
   process.stderr.write('setup: building\n');
   rmSync(`${root}dist`, { recursive: true, force: true });
   run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', `${root}tsconfig.json`]);
-  await bundle();
+  const { bundle } = await import('./bundle.js');
+  await bundle(root, `${root}dist`);
   writeFileSync(stamp, '');
 }

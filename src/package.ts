@@ -1,16 +1,16 @@
 /**
- * What this package knows of itself: its version, and where the files are that are started and not imported. It finds itself by
- * its name, so that this holds in the sources as well as in any chunk of the build. What is started is always what was built.
+ * What this package knows of itself: its version, and where the files are that are started and not imported. Its folder is the
+ * next one above with a package.json, from the sources as well as from any chunk of the build. What is started is always what
+ * was built.
  */
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
+import { existsSync, readFileSync } from 'node:fs';
 
-const MANIFEST = 'spate-bt/package.json';
-const packageRequire = createRequire(import.meta.url);
-const manifest = pathToFileURL(packageRequire.resolve(MANIFEST));
-const place = (path: string): URL => new URL(path, manifest);
+const isRoot = (folder: URL): boolean => existsSync(new URL('package.json', folder));
+const rootAbove = (folder: URL): URL => (isRoot(folder) ? folder : rootAbove(new URL('..', folder)));
+const root = rootAbove(new URL('.', import.meta.url));
+const place = (path: string): URL => new URL(path, root);
 
-export const VERSION: string = packageRequire(MANIFEST).version;
+export const VERSION: string = JSON.parse(readFileSync(place('package.json'), 'utf8')).version;
 
 /** Programs and the entries of threads; `scripts/setup.js` builds them. */
 export const BUILT = {
