@@ -25,17 +25,6 @@ function run(command, args) {
   process.exit(status ?? 1);
 }
 
-/** Makes one file of each worker: a thread that finds its modules in 40 files takes 50 ms longer to start. */
-async function bundleWorkers() {
-  const { rolldown } = await import('rolldown');
-  for (const name of ['peer-group', 'verify']) {
-    const file = `${root}dist/workers/${name}.js`;
-    const bundle = await rolldown({ input: file, platform: 'node' });
-    await bundle.write({ file, format: 'esm' });
-    await bundle.close();
-  }
-}
-
 const installed = modified(`${root}node_modules/.package-lock.json`);
 if (installed < Math.max(modified(`${root}package-lock.json`), modified(`${root}package.json`))) {
   process.stderr.write('setup: installing dependencies\n');
@@ -45,6 +34,7 @@ if (installed < Math.max(modified(`${root}package-lock.json`), modified(`${root}
 const sources = Math.max(
   newestBelow(`${root}src`),
   newestBelow(`${root}workers`),
+  newestBelow(`${root}scripts`),
   modified(`${root}tsconfig.json`),
   modified(`${root}package.json`),
 );
@@ -52,6 +42,7 @@ if (modified(stamp) < sources) {
   process.stderr.write('setup: building\n');
   rmSync(`${root}dist`, { recursive: true, force: true });
   run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', `${root}tsconfig.json`]);
-  await bundleWorkers();
+  const { bundle } = await import('./bundle.js');
+  await bundle(root, `${root}dist`);
   writeFileSync(stamp, '');
 }

@@ -5,11 +5,11 @@
  * A group is dead when its port closes, not at the thread's exit: transferred messages arrive after `exit`.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { Piscina } from 'piscina';
 import { messageOf, SpateError } from './errors.js';
 import { type FromGroup, type GroupStart, post, type ToGroup } from './messages.js';
 import type { Options } from './options.js';
-import { Piscina } from './piscina.js';
-import { VERSION } from './version.js';
+import { BUILT, VERSION } from './package.js';
 
 export interface GroupPoolEvents {
   /** A group starts, for the first time or again; what it is sent now comes before anything else. */
@@ -28,11 +28,10 @@ export interface GroupPoolOptions {
   readonly options: Options;
   /** Groups measure themselves. */
   readonly measure?: boolean;
-  /** The compiled `workers/peer-group`; the one beside the built file when absent. */
+  /** Another than the built `workers/peer-group`. */
   readonly workerUrl: URL | undefined;
 }
 
-const DEFAULT_WORKER = new URL('../workers/peer-group.js', import.meta.url);
 const DEATHS_TOLERATED = 2;
 const DEATHS_WITHIN_MS = 60_000;
 
@@ -131,7 +130,7 @@ export class GroupPool {
       ...(measure === true && { measure }),
     };
     let reason = 'its thread ended';
-    const filename = (this.#settings.workerUrl ?? DEFAULT_WORKER).href;
+    const filename = (this.#settings.workerUrl ?? BUILT.peerGroup).href;
     const task = this.#piscina.run(start, { filename, name: 'peerGroup', transferList: [port2] }).then(
       () => {},
       (error: unknown) => {

@@ -19,6 +19,7 @@ import { GroupPool } from './group-pool.js';
 import type { DownloadHost } from './host.js';
 import type { FromGroup, GroupFigures, ToGroup } from './messages.js';
 import { type Options, resolveOptions } from './options.js';
+import { VERSION } from './package.js';
 import { canonicalIp, familyOf } from './protocol/address.js';
 import { type Metainfo, parseMetainfo } from './protocol/metainfo.js';
 import { type EncryptionMode, skeyHash } from './protocol/mse.js';
@@ -35,17 +36,14 @@ import { ExternalAddress } from './torrent/external-address.js';
 import type { GeometryShape } from './torrent/geometry.js';
 import { IdleBuffers } from './torrent/idle-buffers.js';
 import { Turns } from './turns.js';
-import { VERSION } from './version.js';
 
 export type { CheckMode, DownloadEvent, DownloadSettings, DownloadState, DownloadStats } from './api.js';
 export type { Download } from './download.js';
 export { type ErrorCode, SpateError } from './errors.js';
 export type { Options } from './options.js';
+export { VERSION } from './package.js';
 export { type Metainfo, type MetainfoFile, parseMetainfo } from './protocol/metainfo.js';
-
 export type { FileSelection } from './storage/selection.js';
-
-export { VERSION } from './version.js';
 
 export interface SessionSettings {
   /** Peer groups, each a thread; the number of cores when absent. */

@@ -19,11 +19,8 @@ export interface ManyFigures {
   readonly failed: readonly string[];
 }
 
-/** As it is shipped: bundled. */
-const WORKER = new URL('../../../dist/workers/peer-group.js', import.meta.url);
-
 async function run({ torrents, out, stateFolder, jobs }: ManyJob): Promise<ManyFigures> {
-  const session = await Session.open({ bind: '127.0.0.1', stateFolder, workerUrl: WORKER });
+  const session = await Session.open({ bind: '127.0.0.1', stateFolder });
   const startedAt = performance.now();
   const failed: string[] = [];
   const waiting = torrents.values();

@@ -1,8 +1,8 @@
 /** A whole bench: ceilings, warm-up, runs, verdict, for each number of workers. Prints nothing. */
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { unlessAborted } from '../discovery/clock.js';
+import { VERSION } from '../package.js';
 import { quantile, type Spread, spreadOf } from '../statistics.js';
-import { VERSION } from '../version.js';
 import { Lab, Seeders } from './lab.js';
 import { type Assertion, holds, type MetricName, type Metrics } from './metrics.js';
 import { prepareData, type RunContext, type RunResult, runOnce, runStage } from './scenarios.js';

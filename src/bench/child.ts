@@ -1,5 +1,4 @@
 /** A process of a bench: given one job, heard until it has said what is waited for, ended when told or when the bench dies. */
-import { fileURLToPath } from 'node:url';
 import { SpateError } from '../errors.js';
 import { spawnSpate } from '../swarm/spate-process.js';
 
@@ -18,10 +17,9 @@ export interface Child<Report extends { readonly type: string }> {
 /** The part of what a process says on stderr that is told when it fails. */
 const TOLD_CHARACTERS = 500;
 
-/** @param program compiled, beside this file or above it */
-export function startChild<Report extends { readonly type: string }>(program: string, job: unknown): Child<Report> {
-  const cli = fileURLToPath(new URL(program, import.meta.url));
-  const { child, exited, stop } = spawnSpate([], { cli, stdout: 'pipe', stderr: 'pipe', ipc: true });
+/** @param program a built one */
+export function startChild<Report extends { readonly type: string }>(program: URL, job: unknown): Child<Report> {
+  const { child, exited, stop } = spawnSpate([], { program, stdout: 'pipe', stderr: 'pipe', ipc: true });
   let words = '';
   child.stdout?.resume();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {

@@ -22,8 +22,6 @@ import { RIVALS, type Rival, shownCommand, spate } from './rivals.js';
 export type SeederChoice = 'auto' | 'native' | 'spate';
 
 export interface CompareSettings {
-  /** The compiled command: ours, and the seeds that are not native. */
-  readonly cli: string;
   /** Known rivals by name; all that are installed when absent. */
   readonly rivals?: readonly string[] | undefined;
   readonly commands: readonly Rival[];
@@ -87,12 +85,12 @@ export async function compare(
 
 /** Ours, then the commands, then the known ones that are there. @throws SpateError USAGE for two of one name */
 async function findEntrants(
-  { cli, rivals = Object.keys(RIVALS), commands }: CompareSettings,
+  { rivals = Object.keys(RIVALS), commands }: CompareSettings,
   folder: string,
   signal: AbortSignal,
   onEvent: (event: CompareEvent) => void,
 ): Promise<{ readonly entrants: Entrant[]; readonly missing: Comparison['missing'] }> {
-  const entrants: Entrant[] = [{ rival: spate(cli), version: `this one, Node ${process.version}` }];
+  const entrants: Entrant[] = [{ rival: spate(), version: `this one, Node ${process.version}` }];
   const missing: { name: string; reason: string }[] = [];
   for (const name of rivals) {
     signal.throwIfAborted();
@@ -142,7 +140,7 @@ type Stage = Omit<Arena, 'seeds'>;
 
 async function startSeeds(
   { folder, shape, payloadRoot, pieceLength, pieceHashes, infohash }: Stage,
-  { cli, seeds: count, seeder }: CompareSettings,
+  { seeds: count, seeder }: CompareSettings,
   signal: AbortSignal,
   onEvent: (event: CompareEvent) => void,
 ): Promise<RaceSeeds> {
@@ -162,7 +160,7 @@ async function startSeeds(
   try {
     const torrent = join(folder, 'seeds.torrent');
     await writeFile(torrent, payloadTorrent(shape, pieceLength, pieceHashes, [[tracker.httpUrl]]));
-    return await startSpateSeeds({ cli, torrent, dir: payloadRoot, signal }, count);
+    return await startSpateSeeds({ torrent, dir: payloadRoot, signal }, count);
   } finally {
     await tracker.close();
   }

@@ -3,6 +3,7 @@ import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SpateError } from '../errors.js';
+import { BUILT } from '../package.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { Pattern } from '../swarm/pattern.js';
 import type { PeerJob, PeerReport } from '../swarm/pattern-peer.js';
@@ -12,7 +13,6 @@ import type { BenchSettings } from './settings.js';
 
 export const LOOPBACK = '127.0.0.1';
 export const SEED = 'spate bench';
-const PEER_PROGRAM = '../swarm/pattern-peer.js';
 const SPARE_BYTES = 64 * 1_048_576;
 const TMPFS = 0x01021994;
 
@@ -53,7 +53,7 @@ export class Lab {
   }
 
   /** Starts a process that `close` ends, if it has not ended before. */
-  start<Report extends { readonly type: string }>(program: string, job: unknown): Child<Report> {
+  start<Report extends { readonly type: string }>(program: URL, job: unknown): Child<Report> {
     if (this.#closing) throw new SpateError('CLOSED', 'the bench was stopped');
     const child = startChild<Report>(program, job);
     this.#children.add(child as Child<never>);
@@ -66,7 +66,7 @@ export class Lab {
   }
 
   startPeer(job: PeerJob): Child<PeerReport> {
-    return this.start<PeerReport>(PEER_PROGRAM, job);
+    return this.start<PeerReport>(BUILT.patternPeer, job);
   }
 
   /** Ends every process, and lets none start: who waits for one is told. */

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { NATIVE_SOURCES } from '../package.js';
 
 export type NativeProgram = 'cseed' | 'csink' | 'cfloor';
 
@@ -19,10 +20,7 @@ const LIBRARIES: Readonly<Record<NativeProgram, readonly string[]>> = {
   cfloor: ['-lcrypto'],
 };
 
-/** From the sources and from the build. */
-const SOURCES = ['../../bench/native/', '../../../bench/native/']
-  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
-  .find((folder) => existsSync(join(folder, 'cseed.c')));
+const SOURCES = fileURLToPath(NATIVE_SOURCES);
 
 const COMPILER = 'gcc';
 
@@ -38,7 +36,7 @@ export async function buildNative(
 ): Promise<NativeBuild> {
   signal?.throwIfAborted();
   if (process.platform !== 'linux') return { missing: 'the C programs are for Linux' };
-  if (sources === undefined) return { missing: 'the C programs come with the sources of spate, not with its package' };
+  if (!existsSync(sources)) return { missing: 'the C programs come with the sources of spate, not with its package' };
   const path = join(folder, program);
   const args = ['-O2', '-o', path, join(sources, `${program}.c`), ...LIBRARIES[program]];
   try {

@@ -3,8 +3,10 @@
  * swarm on loopback takes: no DHT, no local discovery, no port mapping, TCP, plaintext, nothing left of an earlier run.
  */
 import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { messageOf, SpateError } from '../errors.js';
+import { BUILT } from '../package.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { fillIn, joinWords, splitWords } from './command-words.js';
 import { type Daemon, qbittorrentDaemon, transmissionDaemon } from './daemon-rivals.js';
@@ -63,8 +65,9 @@ export function shownCommand({ shown, command }: Rival): string {
   return shown ?? joinWords(command);
 }
 
-/** Ours. @param cli the compiled command */
-export function spate(cli: string): Rival {
+/** Ours. */
+export function spate(): Rival {
+  const cli = fileURLToPath(BUILT.cli);
   const flags = ['get', '{torrent}', '-o', '{out}', '--bind', '127.0.0.1', '-q'];
   return { name: 'spate', command: [process.execPath, cli, ...flags], shown: joinWords(['spate', ...flags]) };
 }

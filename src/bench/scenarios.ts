@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SpateError } from '../errors.js';
 import type { Options } from '../options.js';
+import { BUILT } from '../package.js';
 import type { Child } from './child.js';
 import type { ClientFigures, ClientJob, ClientReport } from './client.js';
 import { type Lab, LOOPBACK, SEED, type Seeders, usageOf } from './lab.js';
@@ -30,7 +31,6 @@ export interface RunResult {
   readonly peerUtilisation: number;
 }
 
-const CLIENT_PROGRAM = './client.js';
 const RECONNECT_MS = 50;
 
 /** @throws SpateError BAD_DATA when a byte is not the pattern's: the run is void */
@@ -75,7 +75,7 @@ async function transfer(
     mode,
     options: engineOptions(settings),
   };
-  const client = lab.start<ClientReport>(CLIENT_PROGRAM, job);
+  const client = lab.start<ClientReport>(BUILT.benchClient, job);
   try {
     const leecherMs = mode === 'get' ? [] : [await leechFrom(context, client)];
     const { figures } = await client.next('figures');
@@ -146,7 +146,7 @@ export async function runStage(context: RunContext, stage: Stage, size: number):
     peers: seeders?.peers ?? [],
     torrent: { infohash, first, length },
   };
-  const client = lab.start<ClientReport>(CLIENT_PROGRAM, job);
+  const client = lab.start<ClientReport>(BUILT.benchClient, job);
   try {
     return (await client.next('stage')).bytesPerSecond;
   } finally {

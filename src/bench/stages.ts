@@ -4,6 +4,7 @@
  */
 import { Piscina } from 'piscina';
 import { resolveOptions } from '../options.js';
+import { BUILT } from '../package.js';
 import type { PeerAddress } from '../protocol/address.js';
 import { BLOCK_HEADER_LENGTH, BLOCK_LENGTH, WireDecoder, writeBlockHeader } from '../protocol/wire.js';
 import { FileStore } from '../storage/files.js';
@@ -53,7 +54,7 @@ export async function measureStage(job: StageJob): Promise<number> {
 async function onThreads(job: StageJob): Promise<number> {
   const { seed, pieceLength, size, peers, torrent, workers } = job;
   const pool = new Piscina({
-    filename: new URL('./stage-tasks.js', import.meta.url).href,
+    filename: BUILT.stageTasks.href,
     minThreads: workers,
     maxThreads: workers,
     atomics: 'disabled',

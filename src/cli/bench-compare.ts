@@ -1,7 +1,6 @@
 /** `spate bench compare`: the flags of a race against other clients, and how it is told. */
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
 import type { CompareEvent, CompareSettings, SeederChoice } from '../bench/compare.js';
 import type { Comparison } from '../bench/comparison.js';
@@ -119,10 +118,9 @@ async function benchCompare(flags: CompareFlags): Promise<number> {
 async function settingsOf(flags: CompareFlags): Promise<CompareSettings> {
   const { parseCommand, parseRivals } = await import('../bench/rivals.js');
   const { size, piece: pieceLength, runs, warmup, seeds, seeder, dir: folder, timeout: timeoutMs } = flags;
-  const cli = fileURLToPath(new URL('main.js', import.meta.url));
   const rivals = flags.with === undefined ? undefined : parseRivals(flags.with);
   const commands = (flags.command ?? []).map(parseCommand);
-  return { cli, rivals, commands, size, pieceLength, runs, warmup, seeds, seeder, folder, timeoutMs };
+  return { rivals, commands, size, pieceLength, runs, warmup, seeds, seeder, folder, timeoutMs };
 }
 
 function tell(event: CompareEvent, { runs, size }: CompareSettings, output: Output): void {

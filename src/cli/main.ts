@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `spate` command: declares the commands, runs the one that is asked for, and turns what goes wrong into one line and an exit code. */
 import { Command, CommanderError } from 'commander';
-import { VERSION } from '../version.js';
+import { VERSION } from '../package.js';
 import { addBatch } from './batch.js';
 import { addBench } from './bench.js';
 import { withBareEvents } from './events.js';

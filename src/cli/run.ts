@@ -4,12 +4,12 @@
  */
 import { unlessAborted } from '../discovery/clock.js';
 import { factsOf, SpateError } from '../errors.js';
+import { VERSION } from '../package.js';
 import type { PeerAddress } from '../protocol/address.js';
 import type { SeedGoal } from '../seed-goal.js';
 import { type FileSelection, Session } from '../session.js';
 import { jsonLine } from '../text.js';
 import { formatSeconds } from '../units.js';
-import { VERSION } from '../version.js';
 import { type EventFlags, type EventLog, openEvents } from './events.js';
 import { combinedExitCode, exitCodeOf } from './exit-codes.js';
 import { type NetworkFlags, sessionSettings } from './flags.js';

@@ -6,6 +6,7 @@ import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fileError, SpateError } from '../errors.js';
+import { BUILT } from '../package.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry } from '../torrent/geometry.js';
 import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPieces, isAbsence } from './hash-pieces.js';
@@ -21,7 +22,7 @@ export interface VerifyInput {
   readonly judged?: Bitfield;
   /** Most threads at work, >= 1. */
   readonly threads: number;
-  /** The built `workers/verify.js`. */
+  /** Another than the built `workers/verify`. */
   readonly workerUrl?: URL;
   readonly signal?: AbortSignal;
   /** Told after each range how many bytes of the torrent have been judged. */
@@ -136,10 +137,10 @@ function hashHere(input: VerifyInput, ranges: readonly Range[], good: Bitfield):
 
 async function hashOnThreads(input: VerifyInput, ranges: Generator<Range>, good: Bitfield): Promise<void> {
   const { threads, signal, onProgress } = input;
-  const { Piscina } = await import('../piscina.js');
+  const { Piscina } = await import('piscina');
   signal?.throwIfAborted();
   const pool = new Piscina({
-    filename: fileURLToPath(input.workerUrl ?? new URL('../../workers/verify.js', import.meta.url)),
+    filename: fileURLToPath(input.workerUrl ?? BUILT.verify),
     name: 'verify',
     minThreads: 0,
     maxThreads: threads,

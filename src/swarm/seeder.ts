@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { type ExitStatus, type SpateProcess, type SpateProcessOptions, spawnSpate } from './spate-process.js';
 
-export interface SeederOptions extends Pick<SpateProcessOptions, 'cli' | 'cwd' | 'env'> {
+export interface SeederOptions extends Pick<SpateProcessOptions, 'cwd' | 'env'> {
   /** Path of the `.torrent`. */
   readonly torrent: string;
   /** Folder of the payload. */

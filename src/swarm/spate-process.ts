@@ -3,11 +3,12 @@
  * whatever way (`leash.ts`). It has a process group of its own: a Ctrl-C reaches the parent, which decides who ends when.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
+import { BUILT } from '../package.js';
 
 export interface SpateProcessOptions {
-  /** The compiled command; the one beside this file when absent. */
-  readonly cli?: string | undefined;
+  /** Another built program than the command. */
+  readonly program?: URL | undefined;
   readonly cwd?: string | undefined;
   readonly env?: NodeJS.ProcessEnv | undefined;
   readonly stdout: 'inherit' | 'pipe';
@@ -34,12 +35,9 @@ export interface SpateProcess {
 /** Leaving takes two seconds at most; a process that is not gone after these hangs. */
 const GRACE_MS = 5_000;
 
-const CLI = fileURLToPath(new URL('../cli/main.js', import.meta.url));
-
 export function spawnSpate(args: readonly string[], options: SpateProcessOptions): SpateProcess {
-  const { cli = CLI, cwd, env, stdout, stderr, ipc = false } = options;
-  const leash = new URL('../swarm/leash.js', pathToFileURL(cli));
-  const child = spawn(process.execPath, ['--import', leash.href, cli, ...args], {
+  const { program = BUILT.cli, cwd, env, stdout, stderr, ipc = false } = options;
+  const child = spawn(process.execPath, ['--import', BUILT.leash.href, fileURLToPath(program), ...args], {
     cwd,
     env: env ?? process.env,
     stdio: ipc ? ['pipe', stdout, stderr, 'ipc'] : ['pipe', stdout, stderr],

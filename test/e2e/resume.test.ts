@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { firstDifference, type PayloadShape } from '../../src/swarm/payload.js';
 import { startSeeder } from '../../src/swarm/seeder.js';
-import { CLI, spate, startSpate } from '../helpers/cli-run.js';
+import { spate, startSpate } from '../helpers/cli-run.js';
 import { hasBytes, LOCAL, PIECE, SINGLE, type TestSwarm, testSwarm } from '../helpers/cli-swarm.js';
 
 const KILLS = Number(process.env.SPATE_TEST_KILLS ?? 5);
@@ -56,7 +56,7 @@ test(`a download killed ${KILLS} times at random moments ends with every byte ri
 
 test('a download that was stopped goes on with what it has, unfinished pieces included, and nothing is hashed', async () => {
   const swarm = await testSwarm(LONG);
-  const seeder = await startSeeder({ torrent: swarm.torrent, dir: swarm.seeds, cli: CLI, flags: ['--max-up', '3MiB'] });
+  const seeder = await startSeeder({ torrent: swarm.torrent, dir: swarm.seeds, flags: ['--max-up', '3MiB'] });
   const run = startSpate(get(swarm));
   await hasBytes(swarm);
   run.child.kill('SIGINT');

@@ -3,13 +3,10 @@ import { mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { deferred } from '../../src/deferred.js';
-import type { DownloadEvent, Session } from '../../src/session.js';
+import { type DownloadEvent, Session } from '../../src/session.js';
 import { type PayloadShape, payloadTorrent, writePayload } from '../../src/swarm/payload.js';
 import { type RunningTracker, startTracker } from '../../src/swarm/tracker.js';
 import { type AtEnd, temporaryFolder } from './fs-temp.js';
-
-// Its threads are compiled files beside it.
-const BUILT = new URL('../../dist/src/session.js', import.meta.url).href;
 
 export const PIECE = 65_536;
 /** 40 pieces, the last one short. */
@@ -74,8 +71,7 @@ export async function testSwarm(
   const bytes = payloadTorrent(shape, PIECE, hashes, tiers);
   await writeFile(torrent, bytes);
   const seeder = async (): Promise<SwarmSeeder> => {
-    const built: typeof import('../../src/session.js') = await import(BUILT);
-    const session = await built.Session.open({ bind: '127.0.0.1', workers: 1 });
+    const session = await Session.open({ bind: '127.0.0.1', workers: 1 });
     atEnd(() => session.close());
     return {
       port: session.port,

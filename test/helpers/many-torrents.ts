@@ -8,8 +8,6 @@ import { type RunningTracker, startTracker } from '../../src/swarm/tracker.js';
 import { temporaryFolder } from './fs-temp.js';
 import { type SmallTorrent, smallTorrent } from './small-torrent.js';
 
-const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url);
-
 export interface ManyTorrents {
   /** The test's own folder, which holds all others. */
   readonly folder: string;
@@ -62,7 +60,6 @@ export async function manyTorrents(shape: ManyShape): Promise<ManyTorrents> {
   const session = await Session.open({
     bind: '127.0.0.1',
     workers: 1,
-    workerUrl: WORKER,
     ...(maxUp !== undefined && { maxUp }),
   });
   onTestFinished(() => session.close());

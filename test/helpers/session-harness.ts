@@ -6,8 +6,6 @@ import { afterEach } from 'vitest';
 import type { Options } from '../../src/options.js';
 import { Session, type SessionSettings } from '../../src/session.js';
 
-const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url);
-
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
@@ -23,7 +21,6 @@ export async function openSession(options: Partial<Options> = {}, settings: Sess
   const session = await Session.open({
     bind: '127.0.0.1',
     workers: 2,
-    workerUrl: WORKER,
     ...settings,
     options: { groupBytes: 1, ...options },
   });

@@ -9,7 +9,7 @@ import { startSeeder } from '../../src/swarm/seeder.js';
 import { Bitfield } from '../../src/torrent/bitfield.js';
 import { Geometry } from '../../src/torrent/geometry.js';
 import { Picker } from '../../src/torrent/picker.js';
-import { CLI, spate } from '../helpers/cli-run.js';
+import { spate } from '../helpers/cli-run.js';
 import { atEnd, emptyFolder, openSession } from '../helpers/session-harness.js';
 import { smallTorrent } from '../helpers/small-torrent.js';
 
@@ -56,7 +56,7 @@ describe('a download', () => {
     writeFileSync(file, torrent);
     writeFileSync(join(seeds, 'zeros'), '');
     truncateSync(join(seeds, 'zeros'), length);
-    const seeder = await startSeeder({ torrent: file, dir: seeds, cli: CLI });
+    const seeder = await startSeeder({ torrent: file, dir: seeds });
     atEnd(() => seeder.stop());
     const local = ['--bind', '127.0.0.1', '--peer', `127.0.0.1:${seeder.port}`];
     const { code, stderr } = await spate([file, '-o', out, '--memory', '256MiB', ...local, '-q']);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DownloadEvent, DownloadStats } from '../../src/api.js';
 import type { Options } from '../../src/options.js';
+import { BUILT } from '../../src/package.js';
 import type { Session, SessionSettings } from '../../src/session.js';
 import * as hostile from '../helpers/hostile-peers.js';
 import {
@@ -35,8 +36,6 @@ const HASTY: Partial<Options> = { requestTimeoutMs: 300, handshakeTimeoutMs: 500
 const MAX_GROWTH = 100 * MIB;
 const MAX_CLOSE_MS = 5_000;
 
-const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url).href;
-
 const at = (...ports: number[]) => ports.map((port) => ({ host: '127.0.0.1', port }));
 
 /** A session of two workers that counts the threads it starts. */
@@ -48,7 +47,7 @@ async function watchedSession(
   await writeFile(
     file,
     `import { appendFileSync } from 'node:fs';
-     import { peerGroup as uncounted } from ${JSON.stringify(WORKER)};
+     import { peerGroup as uncounted } from ${JSON.stringify(BUILT.peerGroup)};
      export function peerGroup(start) {
        appendFileSync(${JSON.stringify(`${file}.starts`)}, '!');
        return uncounted(start);

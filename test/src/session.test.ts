@@ -2,6 +2,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DownloadEvent } from '../../src/api.js';
+import { BUILT } from '../../src/package.js';
 import { Session } from '../../src/session.js';
 import {
   bitfield,
@@ -390,14 +391,12 @@ describe('a session', () => {
 });
 
 describe('the worker threads of a session', () => {
-  const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url).href;
-
   /** A worker that leaves a file with its number when it starts. */
   async function countedWorker(folder: string): Promise<URL> {
     const file = join(folder, 'counted.mjs');
     await writeFile(
       file,
-      `import { peerGroup as uncounted } from ${JSON.stringify(WORKER)};
+      `import { peerGroup as uncounted } from ${JSON.stringify(BUILT.peerGroup)};
        import { writeFileSync } from 'node:fs';
        export function peerGroup(start) {
          writeFileSync(${JSON.stringify(`${folder}/group-`)} + start.group, '');
@@ -432,8 +431,6 @@ describe('the worker threads of a session', () => {
 });
 
 describe('a session whose worker threads die', () => {
-  const WORKER = new URL('../../dist/workers/peer-group.js', import.meta.url).href;
-
   const long = smallTorrent(1000 * BLOCK, BLOCK, { name: 'long.bin' });
 
   /** A worker whose first `lives` incarnations in `group` die with a message of verified pieces. */
@@ -441,7 +438,7 @@ describe('a session whose worker threads die', () => {
     const file = join(await emptyFolder(), 'mortal.mjs');
     await writeFile(
       file,
-      `import { peerGroup as immortal } from ${JSON.stringify(WORKER)};
+      `import { peerGroup as immortal } from ${JSON.stringify(BUILT.peerGroup)};
        import { appendFileSync, existsSync, readFileSync } from 'node:fs';
        const tally = ${JSON.stringify(`${file}.deaths`)};
        const deaths = () => (existsSync(tally) ? readFileSync(tally).length : 0);

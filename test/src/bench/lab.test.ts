@@ -1,15 +1,12 @@
 import { readdirSync } from 'node:fs';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { Lab, LOOPBACK, SEED, Seeders } from '../../../src/bench/lab.js';
 import type { BenchSettings } from '../../../src/bench/settings.js';
 import { Pattern } from '../../../src/swarm/pattern.js';
 import { leech } from '../../../src/swarm/pattern-leecher.js';
 import { SMALL_BENCH } from '../../helpers/bench-settings.js';
 import { isListening } from '../../helpers/cli-run.js';
 import { temporaryFolder } from '../../helpers/fs-temp.js';
-
-// It starts compiled programs that are beside it.
-const BUILT = new URL('../../../dist/src/bench/lab.js', import.meta.url).href;
-const { Lab, LOOPBACK, SEED, Seeders }: typeof import('../../../src/bench/lab.js') = await import(BUILT);
 
 /** A lab in a temporary folder of its own; closed with the test. */
 async function opened(changes: Partial<BenchSettings> = {}) {

@@ -12,6 +12,7 @@ import {
   shownCommand,
   spate,
 } from '../../../src/bench/rivals.js';
+import { CLI } from '../../helpers/cli-run.js';
 import { temporaryFolder } from '../../helpers/fs-temp.js';
 
 const COURSE: Course = {
@@ -114,10 +115,10 @@ describe('what is installed', () => {
 
 describe('spate', () => {
   it('is the command of this Node, on loopback', () => {
-    expect(commandOf(spate('/x/main.js'))).toEqual([
-      ...[process.execPath, '/x/main.js', 'get', '/t/it.torrent', '-o', '/t/out dir', '--bind', '127.0.0.1', '-q'],
+    expect(commandOf(spate())).toEqual([
+      ...[process.execPath, CLI, 'get', '/t/it.torrent', '-o', '/t/out dir', '--bind', '127.0.0.1', '-q'],
     ]);
-    expect(shownCommand(spate('/x/main.js'))).toBe('spate get {torrent} -o {out} --bind 127.0.0.1 -q');
+    expect(shownCommand(spate())).toBe('spate get {torrent} -o {out} --bind 127.0.0.1 -q');
   });
 });
 

@@ -18,14 +18,13 @@ import {
 } from '../../helpers/fs-table.js';
 import { inTemporaryFolder, temporaryFolder } from '../../helpers/fs-temp.js';
 
-const BUILT = new URL('../../../dist/workers/verify.js', import.meta.url);
 /** A worker that does not exist: whoever starts a thread fails. */
 const NONE = new URL('no-such-worker.js', import.meta.url);
 const MIB = 1_048_576;
 
 function input(root: string, files: readonly FileEntry[], pieceLength: number, hashes: Uint8Array): VerifyInput {
   const geometry = new Geometry({ length: lengthOf(files), pieceLength });
-  return { root, files, geometry, hashes, threads: 2, workerUrl: BUILT };
+  return { root, files, geometry, hashes, threads: 2 };
 }
 
 /** 40 MiB and a bit in a few files, odd piece length: five ranges of 8 MiB. */

@@ -6,12 +6,12 @@ import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { parseMetainfo } from '../../../src/protocol/metainfo.js';
 import { type Seeder, startSeeder } from '../../../src/swarm/seeder.js';
-import { CLI, isListening } from '../../helpers/cli-run.js';
+import { isListening } from '../../helpers/cli-run.js';
 import { keepPieces, loseAll, SINGLE, type TestSwarm, testSwarm } from '../../helpers/cli-swarm.js';
 
 /** A process that seeds what is there; gone when the test ends. */
 async function started({ torrent, seeds }: TestSwarm): Promise<Seeder> {
-  const seeder = await startSeeder({ torrent, dir: seeds, cli: CLI });
+  const seeder = await startSeeder({ torrent, dir: seeds });
   onTestFinished(async () => void (await seeder.stop()));
   return seeder;
 }
@@ -74,7 +74,7 @@ test('a seeder that is no longer wanted while it starts is ended', async () => {
   const swarm = await testSwarm(SINGLE);
   const controller = new AbortController();
   const reason = new Error('enough');
-  const starting = startSeeder({ torrent: swarm.torrent, dir: swarm.seeds, cli: CLI, signal: controller.signal });
+  const starting = startSeeder({ torrent: swarm.torrent, dir: swarm.seeds, signal: controller.signal });
 
   controller.abort(reason);
 
