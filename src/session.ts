@@ -4,6 +4,7 @@
  * in `download.ts`.
  */
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { DownloadSettings } from './api.js';
@@ -119,6 +120,8 @@ export class Session {
   readonly #measuring = new Map<number, (figures: GroupFigures) => void>();
   #pruning: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  /** Says that the session ends. */
+  readonly #goodbye = new AbortController();
 
   private constructor(settings: SessionSettings) {
     const workers = settings.workers ?? availableParallelism();
@@ -126,6 +129,7 @@ export class Session {
       throw new SpateError('USAGE', `workers must be 1 to ${MAX_WORKERS}, got ${workers}`);
     }
     this.#settings = settings;
+    setMaxListeners(0, this.#goodbye.signal);
     this.#bind = localAddress(settings.bind);
     this.#options = resolved(settings.options ?? {}, workers);
     this.#secret = settings.random ?? unguessable;
@@ -235,6 +239,7 @@ export class Session {
   }
 
   async #close(): Promise<void> {
+    this.#goodbye.abort();
     await Promise.all([this.#nat?.close(), ...[...this.#downloads.values()].map((download) => download.stop())]);
     clearInterval(this.#timer);
     this.#http.close();
@@ -271,7 +276,13 @@ export class Session {
       now: () => performance.now(),
       createPeerId: () => createPeerId(VERSION, this.#secret),
       createAnnouncer: (settings) =>
-        new Announcer(settings, { http: this.#http, udp: this.#udp, clock: systemClock, random: this.#secret }),
+        new Announcer(settings, {
+          http: this.#http,
+          udp: this.#udp,
+          clock: systemClock,
+          random: this.#secret,
+          closing: this.#goodbye.signal,
+        }),
       send: (group, message) => this.#send(group, message),
       placeTorrent: (download, geometry) => this.#place(download, geometry),
       onEnded: (download) => this.#onEnded(download),

@@ -10,10 +10,11 @@
  * - `wantMore` brings a round forward to the first moment at which some tracker may be asked.
  */
 import { setMaxListeners } from 'node:events';
+import { deferred } from '../deferred.js';
 import type { Options } from '../options.js';
 import type { Family, PeerAddress } from '../protocol/address.js';
 import type { AnnounceAnswer, AnnounceEvent, AnnounceRequest } from '../protocol/announce.js';
-import { type Clock, OVER } from './clock.js';
+import { type Clock, OVER, unlessAborted } from './clock.js';
 import { reasonOf } from './lookup.js';
 import { arrangeTiers, promote } from './tiers.js';
 import { type AnnounceTimes, type Route, TrackerState } from './tracker-state.js';
@@ -81,6 +82,8 @@ export interface AnnouncerDeps {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** The session ends: nobody waits for his turn any more. */
+  readonly closing: AbortSignal;
 }
 
 /** Tiers asked at once in the first round. */
@@ -186,7 +189,10 @@ export class Announcer {
     for (const tracker of this.#trackers()) this.#tellCompleted(tracker);
   }
 
-  /** Ends the announces and tells the trackers that know us, for `announceStopMs` at most. Safe to call again. */
+  /**
+   * Ends the announces and tells the trackers that know us. Of thousands that end together each waits for its turn; from then on,
+   * and when the session ends, it takes `announceStopMs` at most. Safe to call again.
+   */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -197,15 +203,25 @@ export class Announcer {
     const farewells = this.#trackers().flatMap((tracker) =>
       tracker.routes.filter(({ isKnown }) => isKnown).map((route) => this.#farewell(tracker, route)),
     );
-    await this.#settledWithin(this.#settings.options.announceStopMs, Promise.all(farewells));
+    const told = Promise.all(farewells);
+    await unlessAborted(told, this.#deps.closing).catch(() => {});
+    await this.#settledWithin(this.#settings.options.announceStopMs, told);
     this.#close.abort(OVER);
     if (!this.#hasStarted) this.#onFirstRound();
   }
 
   async #farewell(tracker: TrackerState, route: Route): Promise<void> {
     await this.#telling.get(route);
-    if (route.nextEvent(this.#isComplete) === 'completed') await this.#announce(tracker, route, this.#close.signal);
-    await this.#announce(tracker, route, this.#close.signal, 'stopped');
+    if (route.nextEvent(this.#isComplete) === 'completed') await this.#tell(tracker, route, 'completed');
+    await this.#tell(tracker, route, 'stopped');
+  }
+
+  /** Announces without much patience once it has its turn. */
+  async #tell(tracker: TrackerState, route: Route, event: AnnounceEvent): Promise<void> {
+    const sent = deferred();
+    const told = this.#announce(tracker, route, this.#close.signal, event, sent.resolve);
+    await Promise.race([told, sent.promise]);
+    await this.#settledWithin(this.#settings.options.announceStopMs, told);
   }
 
   #trackers(): TrackerState[] {
@@ -339,11 +355,13 @@ export class Announcer {
     route: Route,
     signal: AbortSignal,
     event = route.nextEvent(this.#isComplete),
+    onTurn = (): void => {},
   ): Promise<{ readonly error: unknown } | undefined> {
     const { uploaded, downloaded, left } = this.#settings.progress();
     route.onSent(event);
     const onSent = (): void => {
       this.#hasAsked = true;
+      onTurn();
     };
     let answer: AnnounceAnswer;
     try {

@@ -26,6 +26,7 @@ class Bench {
   readonly statuses: TrackerStatus[] = [];
   readonly batches: (readonly PeerAddress[])[] = [];
   readonly abort = new AbortController();
+  readonly closing = new AbortController();
   progress: Progress = { uploaded: 0, downloaded: 0, left: 16_384 };
   ended = false;
   failure: unknown;
@@ -45,7 +46,13 @@ class Bench {
         ...settings,
       },
       // 0.999… leaves the order within tiers as it is.
-      { http: this.trackers, udp: this.trackers, clock: this.clock, random: () => 0.999_999 },
+      {
+        http: this.trackers,
+        udp: this.trackers,
+        clock: this.clock,
+        random: () => 0.999_999,
+        closing: this.closing.signal,
+      },
     );
   }
 
@@ -176,7 +183,7 @@ describe('the first round', () => {
     const progress = (): Progress => ({ uploaded: 0, downloaded: 0, left: 1 });
     const announcer = new Announcer(
       { tiers, infohash: INFOHASH, peerId: PEER_ID, port: 1, progress, onStatus, options },
-      { http, udp, clock, random: () => 0.999_999 },
+      { http, udp, clock, random: () => 0.999_999, closing: new AbortController().signal },
     );
     const abort = new AbortController();
     const ended = announcer.peers(abort.signal).next();
@@ -392,6 +399,35 @@ describe('stopping', () => {
     void bench.announcer.stop().then(() => {
       isOver = true;
     });
+    await bench.clock.advance(1_999);
+    expect(isOver).toBe(false);
+    await bench.clock.advance(1);
+    expect(isOver).toBe(true);
+    expect(bench.trackers.pending).toBe(0);
+    expect(bench.clock.sleeping).toBe(0);
+  });
+
+  it('waits for its turn among others, however long that takes', async () => {
+    const bench = await new Bench([[A]]).start();
+    bench.log();
+    bench.on(A, { queuedMs: 60_000, afterMs: 1_900 });
+    bench.announcer.completed();
+    const stopped = bench.announcer.stop();
+    await bench.clock.advance(130_000);
+    await stopped;
+    expect(bench.log()).toEqual([`0 ${A} completed`, `61.9 ${A} stopped`]);
+    expect(bench.clock.sleeping).toBe(0);
+  });
+
+  it('waits no longer for its turn than 2 s after the session began to end', async () => {
+    const bench = await new Bench([[A]]).start();
+    bench.on(A, { queuedMs: 60_000 });
+    let isOver = false;
+    void bench.announcer.stop().then(() => {
+      isOver = true;
+    });
+    await bench.clock.advance(10_000);
+    bench.closing.abort();
     await bench.clock.advance(1_999);
     expect(isOver).toBe(false);
     await bench.clock.advance(1);

@@ -115,11 +115,11 @@ describe('an HTTP announce', () => {
   });
 
   it('opens no more connections to a tracker than allowed, and the queue is not charged for waiting', async () => {
-    const scripted = await server((_, response) => void setTimeout(() => response.end(GOOD), 100));
-    const trackers = client({ trackerConnectionsPerHost: 2, trackerTotalMs: 2_000 });
-    // 42 answers of 100 ms over 2 connections take longer than the whole time of one.
-    const all = Array.from({ length: 42 }, () => trackers.announce(scripted.origin, REQUEST, never));
-    expect(await Promise.all(all)).toHaveLength(42);
+    const scripted = await server((_, response) => void setTimeout(() => response.end(GOOD), 250));
+    const trackers = client({ trackerConnectionsPerHost: 2, trackerTotalMs: 4_000 });
+    // 34 answers of 250 ms over 2 connections take longer than the whole time of one.
+    const all = Array.from({ length: 34 }, () => trackers.announce(scripted.origin, REQUEST, never));
+    expect(await Promise.all(all)).toHaveLength(34);
     expect(scripted.connections()).toBe(2);
   });
 

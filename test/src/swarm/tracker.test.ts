@@ -307,7 +307,7 @@ describe('announcers in an embedded swarm', () => {
           onStatus: () => {},
           options: DEFAULTS,
         },
-        { http, udp, clock: systemClock, random: Math.random },
+        { http, udp, clock: systemClock, random: Math.random, closing: new AbortController().signal },
       );
     const seed = announcer(1, [[tracker.httpUrl]], 0);
     const seeding = seed.peers(abort.signal).next();
@@ -354,7 +354,7 @@ describe('an announcer of a dual-stack session', () => {
           onStatus: () => {},
           options: DEFAULTS,
         },
-        { http, udp, clock: systemClock, random: Math.random },
+        { http, udp, clock: systemClock, random: Math.random, closing: new AbortController().signal },
       );
       const ended = announcer.peers(abort.signal).next();
       await announcer.firstRound;
