@@ -19,6 +19,7 @@ enum {
   ID_BITFIELD = 5,
   ID_REQUEST = 6,
   ID_PIECE = 7,
+  ID_CANCEL = 8,
 };
 
 static inline uint32_t get_u32(const unsigned char *at) {
