@@ -270,7 +270,8 @@ export class GroupTorrent implements SessionTorrent {
 
   fastSetFor(host: string): readonly number[] {
     const { have, geometry } = this.#ready;
-    return have.count > 0 ? fastSet(this.infohash, host, geometry.pieceCount) : [];
+    const gives = have.count > 0 && this.#context.options.uploadSlots > 0;
+    return gives ? fastSet(this.infohash, host, geometry.pieceCount) : [];
   }
 
   onDiscovered(peers: readonly PeerAddress[]): void {

@@ -451,6 +451,26 @@ describe('a group that uploads', () => {
     expect((await third.next()).body.readUInt32BE()).toBe(3);
   });
 
+  it.each([
+    [8, 7],
+    [0, 16],
+  ])(
+    'gives allowed fast pieces (BEP 6) to a choked peer, but nothing without upload slots: %d, message %d',
+    async (uploadSlots, answer) => {
+      const { group, port } = await seeding({ uploadSlots });
+      group.send({ type: 'slots', torrent: 1, slots: 0 });
+      const peer = await RawPeer.dial(port);
+      peer.send(raw.handshakeOf(torrent.infohash, '-XX0001-speaks-fast!', raw.FAST_AND_EXTENDED));
+      await peer.bytes(68);
+      for (const piece of [0, 1, 3]) peer.send(raw.request(piece, 0, 16));
+      const ids: number[] = [];
+      while (ids.filter((id) => id === 7 || id === 16).length < 3) ids.push((await peer.next()).id);
+      expect(ids).toContain(answer);
+      expect(ids.includes(17)).toBe(uploadSlots > 0);
+      expect(ids.includes(7)).toBe(uploadSlots > 0);
+    },
+  );
+
   it('unchokes as many as main lets it, from the moment main says so', async () => {
     const { group, port } = await seeding();
     group.send({ type: 'slots', torrent: 1, slots: 0 });
