@@ -23,7 +23,7 @@ export class DownloadTurns {
 
   wait(connection: Connection): void {
     this.#waiting.add(connection);
-    this.#timer ??= setTimeout(() => this.#serve(), TURN_MS);
+    this.#soon();
   }
 
   leave(connection: Connection): void {
@@ -35,6 +35,10 @@ export class DownloadTurns {
     clearTimeout(this.#timer);
   }
 
+  #soon(): void {
+    this.#timer ??= setTimeout(() => this.#serve(), TURN_MS);
+  }
+
   #serve(): void {
     this.#timer = undefined;
     const now = this.#now();
@@ -43,6 +47,6 @@ export class DownloadTurns {
       // It may have been closed by what another one asked for.
       if (this.#waiting.delete(connection)) connection.torrent?.fill(connection, now);
     }
-    if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => this.#serve(), TURN_MS);
+    if (this.#waiting.size > 0) this.#soon();
   }
 }

@@ -5,6 +5,7 @@ import type { Metainfo } from '../protocol/metainfo.js';
 import { requirePath } from '../protocol/source.js';
 import { chosenFiles } from '../storage/selection.js';
 import { isMissing, readTorrentFile } from '../storage/torrent-source.js';
+import { hex } from '../text.js';
 import type { Checked, Entry, Refused } from './entry.js';
 
 /**
@@ -71,5 +72,3 @@ function wantedLength({ source, select }: Entry, { files, length }: Metainfo): n
     throw new SpateError('INVALID_TORRENT', `${source}: \`select\`: ${messageOf(error)}`, { cause: error });
   }
 }
-
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');

@@ -6,10 +6,12 @@ import type { Order } from '../batch/schedule.js';
 import { parseSize } from '../units.js';
 import { addEventFlag, type EventFlags } from './events.js';
 import {
+  type AllocFlag,
   addNetworkFlags,
   addOutputFlags,
   addPatienceFlags,
   addSeedGoalFlags,
+  allocOption,
   checked,
   collected,
   type DeadlineFlag,
@@ -20,9 +22,8 @@ import {
   type SeedGoalFlags,
 } from './flags.js';
 
-export interface BatchFlags extends NetworkFlags, EventFlags, SeedGoalFlags, DeadlineFlag {
+export interface BatchFlags extends NetworkFlags, EventFlags, SeedGoalFlags, DeadlineFlag, AllocFlag {
   readonly out: string;
-  readonly alloc: 'sparse' | 'full';
   /** Downloads at a time; `auto` for as many as pay. */
   readonly jobs: number | 'auto';
   readonly metaJobs: number;
@@ -112,11 +113,7 @@ export function addBatch(program: Command): void {
 function addKeepingFlags(command: Command): void {
   addSeedGoalFlags(command)
     .option('--seed-jobs <n>', 'seeding at a time; the oldest makes room', checked(parseInteger(1, MAX_JOBS)), 100)
-    .addOption(
-      new Option('--alloc <how>', 'sparse: take room on disk as bytes come; full: all of it before the first')
-        .choices(['sparse', 'full'])
-        .default('sparse'),
-    )
+    .addOption(allocOption())
     .option('--state <file>', 'journal (default: one for these sources and this folder, in the state folder)')
     .option('--report <file>', 'write how each ended, as .json, .csv or .md; repeatable', collected(String))
     .option('--failed <file>', 'write the failed ones as a list to feed again')

@@ -58,6 +58,10 @@ export interface SeedGoalFlags {
   readonly seedRatio?: number;
 }
 
+export interface AllocFlag {
+  readonly alloc: 'sparse' | 'full';
+}
+
 export interface DeadlineFlag {
   /** Milliseconds, 0 for none. */
   readonly deadline: number;
@@ -171,6 +175,12 @@ export function addSeedGoalFlags(command: Command): Command {
 export function seedGoalOf({ seedTime, seedRatio }: SeedGoalFlags): SeedGoal | undefined {
   if (seedTime === undefined && seedRatio === undefined) return undefined;
   return { ms: seedTime ?? FOR_EVER.ms, ratio: seedRatio ?? FOR_EVER.ratio };
+}
+
+export function allocOption(): Option {
+  return new Option('--alloc <how>', 'sparse: take room on disk as bytes come; full: all of it before the first')
+    .choices(['sparse', 'full'])
+    .default('sparse');
 }
 
 export function deadlineOption(): Option {

@@ -1,13 +1,15 @@
 /** `spate get`, and `spate` alone: downloads torrents. */
-import { type Command, Option } from 'commander';
-import { FOR_EVER } from '../seed-goal.js';
+import type { Command } from 'commander';
+import { FOR_EVER, type SeedGoal } from '../seed-goal.js';
 import { addEventFlag, type EventFlags } from './events.js';
 import {
+  type AllocFlag,
   addNetworkFlags,
   addOutputFlags,
   addPatienceFlags,
   addSeedGoalFlags,
   addSelectFlags,
+  allocOption,
   type DeadlineFlag,
   deadlineOption,
   type NetworkFlags,
@@ -19,10 +21,9 @@ import {
 import type { Job } from './job.js';
 import type { RunContext } from './run.js';
 
-interface GetFlags extends NetworkFlags, SelectFlags, EventFlags, SeedGoalFlags, DeadlineFlag {
+interface GetFlags extends NetworkFlags, SelectFlags, EventFlags, SeedGoalFlags, DeadlineFlag, AllocFlag {
   readonly out: string;
   readonly seed?: boolean;
-  readonly alloc: 'sparse' | 'full';
 }
 
 export function addGet(program: Command): void {
@@ -32,11 +33,7 @@ export function addGet(program: Command): void {
     .argument('<torrent...>', 'paths of .torrent files, or - for one on stdin')
     .option('-o, --out <dir>', 'folder to download into', '.')
     .option('--seed', 'go on seeding until a signal')
-    .addOption(
-      new Option('--alloc <how>', 'sparse: take room on disk as bytes come; full: all of it before the first')
-        .choices(['sparse', 'full'])
-        .default('sparse'),
-    );
+    .addOption(allocOption());
   addSelectFlags(command);
   addSeedGoalFlags(command);
   addNetworkFlags(command);
@@ -53,7 +50,7 @@ async function get(sources: readonly string[], flags: GetFlags): Promise<number>
     flags,
     out: flags.out,
     fetch: true,
-    seed: seedGoalOf(flags) ?? (flags.seed ? FOR_EVER : undefined),
+    seed: goalOf(flags),
     deadlineMs: flags.deadline,
     alloc: flags.alloc,
     select: selectionOf(flags),
@@ -64,10 +61,13 @@ async function get(sources: readonly string[], flags: GetFlags): Promise<number>
 function onDone(job: Job, flags: GetFlags, { output, port }: RunContext): void {
   if (flags.json || flags.events === '-') output.note(`done ${job.doneText()}`);
   else output.success('done', job.doneText());
-  const goal = seedGoalOf(flags);
-  if (flags.seed || goal !== undefined) {
-    output.note(
-      `seeding ${job.name} on port ${port} until ${goal === undefined ? '' : 'its goal is reached or '}a signal`,
-    );
-  }
+  const goal = goalOf(flags);
+  if (goal === undefined) return;
+  const end = goal === FOR_EVER ? 'a signal' : 'its goal is reached or a signal';
+  output.note(`seeding ${job.name} on port ${port} until ${end}`);
+}
+
+/** `undefined` when nothing is seeded. */
+function goalOf(flags: GetFlags): SeedGoal | undefined {
+  return seedGoalOf(flags) ?? (flags.seed ? FOR_EVER : undefined);
 }

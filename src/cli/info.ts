@@ -1,7 +1,7 @@
 /** `spate info`: what a torrent says. */
 import type { Command } from 'commander';
 import type { Metainfo } from '../protocol/metainfo.js';
-import { escapeControls, jsonLine } from '../text.js';
+import { escapeControls, hex, jsonLine } from '../text.js';
 import { formatBytes } from '../units.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { addOutputFlags, addTorrentArgument, type OutputFlags } from './flags.js';
@@ -32,7 +32,7 @@ async function info(source: string, flags: OutputFlags): Promise<number> {
 export function infoJson(metainfo: Metainfo): Record<string, unknown> {
   const { name, length, pieceLength, trackers, comment, createdBy, creationDate } = metainfo;
   return {
-    infohash: infohashOf(metainfo),
+    infohash: hex(metainfo.infohash),
     name,
     length,
     pieceLength,
@@ -51,7 +51,7 @@ export function infoLines(metainfo: Metainfo): string[] {
   const { name, length, pieceLength, trackers, comment, createdBy, creationDate } = metainfo;
   const facts: [string, string | undefined][] = [
     ['name', name],
-    ['infohash', infohashOf(metainfo)],
+    ['infohash', hex(metainfo.infohash)],
     ['length', `${formatBytes(length)} (${length} bytes)`],
     ['pieces', `${pieceCount(metainfo)} of ${formatBytes(pieceLength)}`],
     ['private', metainfo.private ? 'yes' : 'no'],
@@ -109,10 +109,6 @@ function listed(metainfo: Metainfo): Listed[] {
       },
     ];
   });
-}
-
-function infohashOf({ infohash }: Metainfo): string {
-  return Buffer.from(infohash).toString('hex');
 }
 
 function pieceCount({ pieceHashes }: Metainfo): number {

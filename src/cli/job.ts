@@ -5,6 +5,7 @@ import { formatAddress } from '../protocol/address.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import { isReached, type SeedGoal } from '../seed-goal.js';
 import type { Download, DownloadEvent, DownloadSettings, DownloadStats, Session } from '../session.js';
+import { hex } from '../text.js';
 import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
 import { type EventLog, eventOf } from './events.js';
 import type { Output } from './output.js';
@@ -78,7 +79,7 @@ export class Job {
 
   /** What an event is about. */
   get #identity(): { source: string } | { infohash: string } {
-    return this.#metainfo === undefined ? { source: this.source } : { infohash: hexOf(this.#metainfo.infohash) };
+    return this.#metainfo === undefined ? { source: this.source } : { infohash: hex(this.#metainfo.infohash) };
   }
 
   /** Takes the torrent, or keeps why there is none. */
@@ -193,7 +194,7 @@ export class Job {
     const metainfo = this.#metainfo;
     return {
       source: this.source,
-      infohash: metainfo === undefined ? null : hexOf(metainfo.infohash),
+      infohash: metainfo === undefined ? null : hex(metainfo.infohash),
       name: metainfo?.name ?? null,
       path: metainfo === undefined ? null : resolve(this.path),
       state,
@@ -268,8 +269,6 @@ export class Job {
     this.#output.detail(`${this.name}: tracker ${url}: ${state === 'ok' ? `${peers} peers` : state}${next}`);
   }
 }
-
-const hexOf = (infohash: Uint8Array): string => Buffer.from(infohash).toString('hex');
 
 /** Seconds to the millisecond. */
 export const rounded = (seconds: number): number => Math.round(seconds * 1000) / 1000;

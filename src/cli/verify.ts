@@ -6,7 +6,7 @@ import { factsOf } from '../errors.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import type { FileDamage } from '../storage/damage.js';
 import type { FileSelection } from '../storage/selection.js';
-import { escapeControls, jsonLine } from '../text.js';
+import { escapeControls, hex, jsonLine } from '../text.js';
 import type { Bitfield } from '../torrent/bitfield.js';
 import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
@@ -116,7 +116,7 @@ function verdictJson({ metainfo, pieces, good, damage, seconds }: Verdict, dir: 
   return {
     type: 'verify',
     exitCode,
-    infohash: Buffer.from(metainfo.infohash).toString('hex'),
+    infohash: hex(metainfo.infohash),
     name: metainfo.name,
     path: resolve(dir, metainfo.name),
     pieces: { good, of: pieces },

@@ -375,6 +375,20 @@ describe('completing', () => {
   });
 });
 
+/** Settles in 2 s from now, no sooner, and leaves nothing under way. */
+async function expectEndIn2s(bench: Bench, stopped: Promise<void>): Promise<void> {
+  let isOver = false;
+  void stopped.then(() => {
+    isOver = true;
+  });
+  await bench.clock.advance(1_999);
+  expect(isOver).toBe(false);
+  await bench.clock.advance(1);
+  expect(isOver).toBe(true);
+  expect(bench.trackers.pending).toBe(0);
+  expect(bench.clock.sleeping).toBe(0);
+}
+
 describe('stopping', () => {
   it('tells the trackers that know us, wants no peers, and ends the peers', async () => {
     const bench = await new Bench([[A], [B], [C]]).on(B, { failure: 'no' }).on(C, undefined).start();
@@ -395,16 +409,7 @@ describe('stopping', () => {
   it('takes 2 s at most', async () => {
     const bench = await new Bench([[A], [B]]).start();
     bench.on(A, undefined).on(B, { failure: 'no' });
-    let isOver = false;
-    void bench.announcer.stop().then(() => {
-      isOver = true;
-    });
-    await bench.clock.advance(1_999);
-    expect(isOver).toBe(false);
-    await bench.clock.advance(1);
-    expect(isOver).toBe(true);
-    expect(bench.trackers.pending).toBe(0);
-    expect(bench.clock.sleeping).toBe(0);
+    await expectEndIn2s(bench, bench.announcer.stop());
   });
 
   it('waits for its turn among others, however long that takes', async () => {
@@ -422,18 +427,10 @@ describe('stopping', () => {
   it('waits no longer for its turn than 2 s after the session began to end', async () => {
     const bench = await new Bench([[A]]).start();
     bench.on(A, { queuedMs: 60_000 });
-    let isOver = false;
-    void bench.announcer.stop().then(() => {
-      isOver = true;
-    });
+    const stopped = bench.announcer.stop();
     await bench.clock.advance(10_000);
     bench.closing.abort();
-    await bench.clock.advance(1_999);
-    expect(isOver).toBe(false);
-    await bench.clock.advance(1);
-    expect(isOver).toBe(true);
-    expect(bench.trackers.pending).toBe(0);
-    expect(bench.clock.sleeping).toBe(0);
+    await expectEndIn2s(bench, stopped);
   });
 
   it('right after completing tells both, in this order', async () => {
