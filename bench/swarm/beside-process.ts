@@ -1,4 +1,5 @@
 /** The process of the client under test in the bench `beside`: a fast torrent, alone or beside slow ones that are under way. */
+import { raiseHeapLimit } from '../../src/cli/heap-limit.js';
 import type { PeerAddress } from '../../src/protocol/address.js';
 import { type Download, Session } from '../../src/session.js';
 import { NullStorage } from '../../src/storage/storage.js';
@@ -44,6 +45,8 @@ function cpuSeconds(): number {
 }
 
 async function run({ fast, slow, settleMs, out }: BesideJob): Promise<BesideFigures> {
+  // As `spate batch` does.
+  raiseHeapLimit();
   const session = await Session.open({ bind: '127.0.0.1', encryption: 'off' });
   const add = ({ bytes, peers }: BesideTorrent): Download =>
     session.add(bytes, { out, peers, storage: new NullStorage() });
