@@ -51,6 +51,8 @@ export interface PeerConnection {
 /** Addresses remembered; then one that brings nothing is forgotten, which makes room for another. */
 const MAX_ADDRESSES = 10_000;
 const MAX_BACKOFF_MS = 3_600_000;
+/** Of the first wait, for who is there and hung up before the handshake: full most of the time, and often not for long. */
+const BUSY_SHARE = 1 / 8;
 /** Addresses that are compared for one dial. */
 const MOST_COMPARED = 200;
 /** Of an address whose priority is not known: neither good nor bad. */
@@ -82,7 +84,7 @@ export class PeerList {
 
   /**
    * @param ownId our peer id
-   * @param reconnectMs first wait before an address is dialled again; doubles
+   * @param reconnectMs first wait before an address is dialled again; doubles. Who hung up waits less
    * @param silentMs a connection that moved no payload for so long loses against another of its peer; longer than dials that
    * cross are apart
    */
@@ -204,8 +206,8 @@ export class PeerList {
     const entry = this.#entries.get(addressKey(address));
     if (entry?.state !== 'dialling') return;
     const encrypt = this.#encryption === 'prefer' && !entry.encrypted && reason === 'closed';
-    if (!encrypt) this.#retire(entry, reason, false, now);
-    else this.#move(entry, 'idle');
+    if (encrypt) this.#move(entry, 'idle');
+    else this.#retire(entry, reason, false, now, reason === 'closed' ? BUSY_SHARE * this.#reconnectMs : undefined);
     if (this.#encryption === 'prefer') entry.encrypted = encrypt;
   }
 
@@ -369,12 +371,12 @@ export class PeerList {
     this.#move(entry, 'idle');
   }
 
-  #retire(entry: Entry, reason: DisconnectReason, useful: boolean, now: number): void {
+  #retire(entry: Entry, reason: DisconnectReason, useful: boolean, now: number, firstMs = this.#reconnectMs): void {
     const hopeless = reason === 'self' || reason === 'duplicate' || reason === 'banned';
     this.#move(entry, hopeless ? 'never' : 'idle');
     if (useful) entry.failures = 0;
     else if (!hopeless && this.#entries.size >= MAX_ADDRESSES) this.#forget(entry);
-    entry.dialAt = now + Math.min(this.#reconnectMs * 2 ** entry.failures, MAX_BACKOFF_MS);
+    entry.dialAt = now + Math.min(firstMs * 2 ** entry.failures, MAX_BACKOFF_MS);
     if (!useful) entry.failures++;
     this.#toTheEnd(entry);
   }

@@ -5,6 +5,8 @@ import { PeerList } from '../../../src/torrent/peer-list.js';
 
 const ADDRESS = { host: '192.0.2.1', port: 6881 };
 const RECONNECT_MS = 1000;
+/** The first wait for who hung up before the handshake. */
+const BUSY_MS = 125;
 
 /** A list with one address; `dial` tells how it is dialled at a time, if it is. */
 function listOf(mode?: EncryptionMode): {
@@ -58,13 +60,13 @@ describe('a peer list that prefers plaintext', () => {
     list.onDialFailed(ADDRESS, 'closed', 0);
     dial(0);
     list.onDialFailed(ADDRESS, 'closed', 0);
-    expect(dial(RECONNECT_MS - 1)).toBeUndefined();
-    expect(dial(RECONNECT_MS)).toBe('plaintext');
-    list.onDialFailed(ADDRESS, 'closed', RECONNECT_MS);
-    expect(dial(RECONNECT_MS)).toBe('encrypted');
-    list.onDialFailed(ADDRESS, 'protocol', RECONNECT_MS);
-    expect(dial(3 * RECONNECT_MS - 1)).toBeUndefined();
-    expect(dial(3 * RECONNECT_MS)).toBe('plaintext');
+    expect(dial(BUSY_MS - 1)).toBeUndefined();
+    expect(dial(BUSY_MS)).toBe('plaintext');
+    list.onDialFailed(ADDRESS, 'closed', BUSY_MS);
+    expect(dial(BUSY_MS)).toBe('encrypted');
+    list.onDialFailed(ADDRESS, 'protocol', BUSY_MS);
+    expect(dial(BUSY_MS + 2 * RECONNECT_MS - 1)).toBeUndefined();
+    expect(dial(BUSY_MS + 2 * RECONNECT_MS)).toBe('plaintext');
   });
 
   const others: DisconnectReason[] = ['refused', 'timeout', 'protocol', 'infohash'];
@@ -94,7 +96,18 @@ describe('a peer list with no choice', () => {
     const { list, dial } = listOf(mode);
     expect(dial(0)).toBe(way);
     list.onDialFailed(ADDRESS, 'closed', 0);
-    expect(dial(0)).toBeUndefined();
-    expect(dial(RECONNECT_MS)).toBe(way);
+    expect(dial(BUSY_MS - 1)).toBeUndefined();
+    expect(dial(BUSY_MS)).toBe(way);
+    list.onDialFailed(ADDRESS, 'closed', BUSY_MS);
+    expect(dial(3 * BUSY_MS - 1)).toBeUndefined();
+    expect(dial(3 * BUSY_MS)).toBe(way);
+  });
+
+  it('waits longer for who cannot be reached than for who hangs up', () => {
+    const { list, dial } = listOf('off');
+    dial(0);
+    list.onDialFailed(ADDRESS, 'refused', 0);
+    expect(dial(RECONNECT_MS - 1)).toBeUndefined();
+    expect(dial(RECONNECT_MS)).toBe('plaintext');
   });
 });
