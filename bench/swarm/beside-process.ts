@@ -1,5 +1,5 @@
 /** The process of the client under test in the bench `beside`: a fast torrent, alone or beside slow ones that are under way. */
-import { raiseHeapLimit } from '../../src/cli/heap-limit.js';
+import { raiseHeapLimit } from '../../src/heap-limit.js';
 import type { PeerAddress } from '../../src/protocol/address.js';
 import { type Download, Session } from '../../src/session.js';
 import { NullStorage } from '../../src/storage/storage.js';
@@ -45,8 +45,6 @@ function cpuSeconds(): number {
 }
 
 async function run({ fast, slow, settleMs, out }: BesideJob): Promise<BesideFigures> {
-  // As `spate batch` does.
-  raiseHeapLimit();
   const session = await Session.open({ bind: '127.0.0.1', encryption: 'off' });
   const add = ({ bytes, peers }: BesideTorrent): Download =>
     session.add(bytes, { out, peers, storage: new NullStorage() });
@@ -65,6 +63,8 @@ async function run({ fast, slow, settleMs, out }: BesideJob): Promise<BesideFigu
   return { seconds, cpuSeconds: cpu, idleCpu, before, meanwhile, peakRss: process.resourceUsage().maxRSS * 1024 };
 }
 
+// As the command does.
+raiseHeapLimit();
 process.on('message', (job: BesideJob) => {
   run(job).then(
     (figures) => process.send?.(figures),

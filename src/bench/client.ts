@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../errors.js';
+import { raiseHeapLimit } from '../heap-limit.js';
 import type { GroupFigures } from '../messages.js';
 import type { Options } from '../options.js';
 import type { PeerAddress } from '../protocol/address.js';
@@ -57,6 +58,7 @@ const LOOK_EVERY_MS = 2;
 
 const say = (report: ClientReport): void => void process.send?.(report);
 
+raiseHeapLimit();
 process.once('message', (job: ClientJob) => {
   work(job).then(
     (report) => {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `spate` command: declares the commands, runs the one that is asked for, and turns what goes wrong into one line and an exit code. */
 import { Command, CommanderError } from 'commander';
+import { raiseHeapLimit } from '../heap-limit.js';
 import { VERSION } from '../package.js';
 import { addBatch } from './batch.js';
 import { addBench } from './bench.js';
@@ -24,6 +25,7 @@ Examples:
 
 \`spate get --help\` lists the flags of a download.`;
 
+raiseHeapLimit();
 process.stdout.on('error', onPipeError);
 process.stderr.on('error', onPipeError);
 process.on('uncaughtException', (error) => {

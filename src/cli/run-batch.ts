@@ -19,7 +19,6 @@ import type { BatchFlags } from './batch.js';
 import { BatchTeller } from './batch-teller.js';
 import { exitCodeOf } from './exit-codes.js';
 import { seedGoalOf, sessionSettings } from './flags.js';
-import { raiseHeapLimit } from './heap-limit.js';
 import { runOrderly } from './orderly.js';
 import { Output } from './output.js';
 import { peersOf } from './peers.js';
@@ -54,7 +53,6 @@ async function runBatch(
   const journal = await Journal.open(journalSettings(sources, flags, output));
   try {
     const peers = await peersOf(flags.peer, output, signal);
-    raiseHeapLimit();
     const session = await Session.open({ ...sessionSettings(flags), onNat: (line) => output.detail(line) });
     output.detail(`listening on port ${session.port}`);
     const running = new Batch(batchSettings(flags, session, journal, peers, teller));
