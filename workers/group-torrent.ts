@@ -131,6 +131,7 @@ export class GroupTorrent implements SessionTorrent {
       full: Bitfield.full(count),
       desk: new LeaseDesk(this.key, this.leases, geometry, memory.hashes, this.#context, {
         onWaste: (bytes) => this.onWaste(bytes),
+        onLast: () => this.#reportStats(),
         onHashed: () => this.#finishRemoval(),
       }),
       private: message.private,
@@ -384,11 +385,16 @@ export class GroupTorrent implements SessionTorrent {
     this.#finishRemoval();
   }
 
+  /** Between the regular ones: whoever gets a last piece knows what was fetched for it. */
+  #reportStats(): void {
+    const stats = this.stats();
+    if (stats !== undefined) this.#context.post({ type: 'stats', torrents: [stats] });
+  }
+
   #finishRemoval(): void {
     if (this.#removed === undefined || this.#content?.desk.isHashing === true) return;
     this.#content?.desk.flush();
-    const last = this.stats();
-    if (last !== undefined) this.#context.post({ type: 'stats', torrents: [last] });
+    this.#reportStats();
     this.#context.post({ type: 'removed', torrent: this.key });
   }
 

@@ -11,6 +11,8 @@ import { hashBlocks, hashPiece } from './hash.js';
 
 export interface LeaseDeskEvents {
   onWaste(bytes: number): void;
+  /** The last lease is about to go home. */
+  onLast(): void;
   /** A piece has been hashed, with whatever result. */
   onHashed(): void;
 }
@@ -116,6 +118,8 @@ export class LeaseDesk {
     const { verifiedBatchMs, verifiedBatchBytes } = this.#context.options;
     this.#verified.push(lease);
     this.#verifiedBytes += bytes;
+    const isLast = this.#table.size === 0 && this.#hashing === 1;
+    if (isLast) this.#events.onLast();
     if (this.#verifiedBytes >= verifiedBatchBytes || this.#table.size === 0) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), verifiedBatchMs);
   }

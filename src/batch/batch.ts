@@ -187,10 +187,13 @@ export class Batch {
     const metainfo = readAgain(item);
     item.onMetadata(now());
     this.#emit(item, { type: 'metadata' });
-    const need = await this.#room.needOf(item.out, metainfo.name, metainfo.files, item.length);
+    const needed = () => this.#room.needOf(item.out, metainfo.name, metainfo.files, item.length);
+    let need = await needed();
     // What is there has to be hashed, most likely; the rest needs no turn.
     const release = need.hasData ? await this.#checks.take(signal) : () => {};
     try {
+      // The disk may have filled up in between.
+      if (need.hasData) need = await needed();
       signal.throwIfAborted();
       this.#room.reserve(item, need, item.name);
       const { select, maxDown } = item.entry;
@@ -209,6 +212,7 @@ export class Batch {
       release();
       throw error;
     }
+    item.onEntered(now());
     item.download.done.catch(() => {}).finally(release);
     this.#schedule.move(item, 'checking', now());
     return item.download;
@@ -234,12 +238,14 @@ export class Batch {
     const { now, seed } = this.#settings;
     this.#schedule.move(item, 'seeding', now());
     this.#seeding.set(item, now());
-    if (this.#seeding.size > seed!.jobs) [...this.#seeding.keys()][0]!.download?.stop();
+    const tooMany = Math.max(0, this.#seeding.size - seed!.jobs);
+    for (const oldest of [...this.#seeding.keys()].slice(0, tooMany)) oldest.download?.stop();
     this.#pump();
     // What it was asked for is there all the same.
     await download.ended.catch((error: unknown) => {
       this.#emit(item, { type: 'warning', message: `seeding ended: ${messageOf(error)}` });
     });
+    item.onTick();
     this.#seeding.delete(item);
     this.#leave(item, 'over');
   }
@@ -305,7 +311,7 @@ export class Batch {
   }
 
   #look(item: Item, now: number): void {
-    const { itemDeadlineMs, seed } = this.#settings;
+    const { itemDeadlineMs, seed, download: common } = this.#settings;
     const { bytes, left } = item.onTick();
     const since = this.#seeding.get(item);
     if (since !== undefined) {
@@ -313,8 +319,10 @@ export class Batch {
       return;
     }
     this.#schedule.onBytes(item, bytes, left, now);
-    this.#room.onProgress(item, left);
-    if (itemDeadlineMs > 0 && item.activeMs(now) >= itemDeadlineMs) {
+    const hasRoom = common.alloc === 'full' && item.download?.state === 'downloading';
+    this.#room.onProgress(item, hasRoom ? 0 : left);
+    // Who waits for his turn to be hashed is not in the session yet.
+    if (itemDeadlineMs > 0 && item.download !== undefined && item.activeMs(now) >= itemDeadlineMs) {
       this.#end(item, new SpateError('STALLED', `not done after ${Math.round(itemDeadlineMs / 1000)} s`));
     }
   }

@@ -90,6 +90,11 @@ export class Item {
     this.#metadataAt ??= now;
   }
 
+  /** It is in the session from now on: what it waited for others to be hashed is no time of its own. */
+  onEntered(now: number): void {
+    this.#startedAt = now;
+  }
+
   /** What is on disk has been judged. @param isThere it is all that is wanted */
   onChecked(isThere: boolean): void {
     this.wasThere = isThere;

@@ -19,6 +19,8 @@ class World {
   readonly posted: FromGroup[] = [];
   readonly desk: LeaseDesk;
   waste = 0;
+  /** Messages that had been posted when the last lease was about to go home. */
+  postedBeforeLast: number | undefined;
   #wake: (() => void) | undefined;
 
   constructor(length: number) {
@@ -33,6 +35,9 @@ class World {
     this.desk = new LeaseDesk(1, this.table, geometry, sha1(this.payload), context, {
       onWaste: (bytes) => {
         this.waste += bytes;
+      },
+      onLast: () => {
+        this.postedBeforeLast = this.posted.length;
       },
       onHashed: () => this.#wake?.(),
     });
@@ -86,6 +91,12 @@ describe.each(LENGTHS)('a piece of %i bytes', (length) => {
     expect(plain.leases[0]!.digests).toBeUndefined();
     expect(digestsOf(world.payload).equals(suspect.leases[0]!.digests!)).toBe(true);
     expect(world.waste).toBe(0);
+  });
+
+  it('that is the last one is told of before it goes home', async () => {
+    const world = new World(length);
+    await world.fill({});
+    expect(world.postedBeforeLast).toBe(0);
   });
 
   it('that goes home unfinished names the givers of its blocks', () => {

@@ -1,11 +1,11 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Batch, type BatchEvent, type BatchSettings } from '../../../src/batch/batch.js';
 import type { Checked } from '../../../src/batch/entry.js';
 import { Journal } from '../../../src/batch/journal.js';
 import { SpateError } from '../../../src/errors.js';
-import type { Download, DownloadSettings, Metainfo } from '../../../src/session.js';
+import type { Download, DownloadSettings, DownloadState, Metainfo } from '../../../src/session.js';
 import { temporaryFolder } from '../../helpers/fs-temp.js';
 import { smallTorrent } from '../../helpers/small-torrent.js';
 
@@ -21,6 +21,9 @@ class FakeDownload {
   readonly ended: Promise<void>;
   downloaded = 0;
   uploaded = 0;
+  state: DownloadState = 'checking';
+  /** Of a torrent that claims to be longer than it is. */
+  length = LENGTH;
   stops = 0;
   #settle!: { done: () => void; fail: (error: SpateError) => void };
   #end!: () => void;
@@ -39,7 +42,7 @@ class FakeDownload {
 
   stats() {
     const { downloaded, uploaded } = this;
-    return { downloaded, uploaded, wasted: 0, have: downloaded, left: LENGTH - downloaded };
+    return { downloaded, uploaded, wasted: 0, have: downloaded, left: this.length - downloaded };
   }
 
   checked(pieces = 0): void {
@@ -289,6 +292,24 @@ describe('Batch', () => {
     await batch.stop();
   });
 
+  it.each([
+    ['full', 'started'],
+    ['sparse', 'failed'],
+  ] as const)('with --alloc %s another that needs the room of one under way has %s', async (alloc, outcome) => {
+    const { bavail, bsize } = await statfs(folder);
+    const length = Math.floor(bavail * bsize * 0.6);
+    const batch = create({ download: { alloc } });
+    batch.add({ ...(await torrent('a')), length });
+    await started(1);
+    Object.assign(downloads[0]!, { length, state: 'downloading' });
+    downloads[0]!.checked();
+    pass(200);
+    batch.add({ ...(await torrent('b')), length });
+    await until(() => expect(events).toContain(`b ${outcome}`));
+    if (outcome === 'started') await started(2);
+    await batch.stop();
+  });
+
   it('gives the place of an idle one to the next, and keeps it', async () => {
     const batch = create({ jobs: 1 });
     batch.add(await torrent('a'));
@@ -299,6 +320,24 @@ describe('Batch', () => {
     await started(2);
     expect(downloads[0]!.stops).toBe(0);
     expect(batch.counts.downloading).toBe(1);
+    await batch.stop();
+  });
+
+  it('does not count the wait for others to be hashed as time in the session', async () => {
+    const batch = create({ jobs: 10, checkJobs: 1, itemDeadlineMs: 5000 });
+    await mkdir(out);
+    for (const name of ['a', 'b']) await writeFile(join(out, name), 'something');
+    batch.add(await torrent('a'));
+    await started(1);
+    batch.add(await torrent('b'));
+    await until(() => expect(events).toContain('b metadata'));
+    pass(4000);
+    of('a').checked();
+    await started(2);
+    pass(4000);
+    expect([of('a').stops > 0, of('b').stops]).toEqual([true, 0]);
+    pass(2000);
+    expect(of('b').stops).toBeGreaterThan(0);
     await batch.stop();
   });
 
@@ -364,6 +403,37 @@ describe('Batch', () => {
       { state: 'done', uploaded: 2 * LENGTH },
       { state: 'done', uploaded: 0 },
     ]);
+  });
+
+  it('lets as many seeds go as are too many, however long the oldest take to leave', async () => {
+    const batch = create({ jobs: 3, seed: { jobs: 1, ratio: 2, ms: 1e9 } });
+    for (const name of ['a', 'b', 'c']) batch.add(await torrent(name));
+    await started(3);
+    for (const download of downloads) download.stop = async () => void download.stops++;
+    for (const name of ['a', 'b', 'c']) {
+      of(name).finish();
+      await until(() => expect(events).toContain(`${name} done`));
+    }
+    await until(() => expect([of('a').stops > 0, of('b').stops > 0, of('c').stops]).toEqual([true, true, 0]));
+    for (const download of downloads) download.fail(new SpateError('CLOSED', 'stopped'));
+    await batch.stop();
+  });
+
+  it('reports what a seed was given while it left', async () => {
+    const batch = create({ seed: { jobs: 1, ratio: 2, ms: 1000 } });
+    batch.add(await torrent('a'));
+    batch.end();
+    await started(1);
+    const [download] = downloads;
+    download!.finish();
+    await until(() => expect(batch.counts.seeding).toBe(1));
+    download!.stop = async () => {
+      download!.uploaded = 77;
+      download!.fail(new SpateError('CLOSED', 'stopped'));
+    };
+    pass(1200);
+    await batch.done;
+    expect(batch.items[0]!.toRow()).toMatchObject({ state: 'done', uploaded: 77 });
   });
 
   it('lets the oldest of too many seeds go', async () => {
