@@ -133,6 +133,28 @@ it('blocks of an unfinished piece are known after a stop when other files of the
   expect(download.stats().wasted).toBe(0);
 });
 
+it('blocks of an unfinished piece are in their place after a wider choice of files', async () => {
+  const [out, state] = [await emptyFolder(), await emptyFolder()];
+  const of = torrentOfFiles(['z', 4], ['a', 16], ['b', 8]);
+  const select = { include: ['z', 'b'] };
+  await stoppedWith({ 0: WHOLE, 2: [0, 3, 4] }, out, state, of, { select });
+  const seed = await ending(ScriptedSeed.listen(of));
+  const { download } = await run(out, state, seed.port, { of });
+  await download.done;
+  expect(askedOf(seed).filter((asked) => !asked.startsWith('1'))).toEqual([
+    '2 1',
+    '2 2',
+    '2 5',
+    '2 6',
+    '2 7',
+    '3 0',
+    '3 1',
+    '3 2',
+    '3 3',
+  ]);
+  expect(download.stats().wasted).toBe(0);
+});
+
 it('without a state folder nothing is remembered: everything is hashed', async () => {
   const out = await emptyFolder();
   const seed = await ending(ScriptedSeed.listen(torrent));
