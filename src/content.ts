@@ -221,9 +221,11 @@ export class Content {
       storage: this.#store,
       have,
       wanted: this.wanted,
+      isKept: (piece) => this.spills?.has(piece) === true,
       signal,
-      onProgress: (bytes) => {
-        this.#progress = bytes;
+      onFilled: (offset, length) => {
+        this.#progress += length;
+        this.#checkpoint?.onFilled(offset, length);
       },
     });
   }

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { DownloadEvent, DownloadSettings } from '../../src/api.js';
@@ -152,6 +152,26 @@ it('blocks of an unfinished piece are in their place after a wider choice of fil
     '3 2',
     '3 3',
   ]);
+  expect(download.stats().wasted).toBe(0);
+});
+
+it('blocks of an unfinished piece are left alone when room is taken, and still known after a stop at once', async () => {
+  const [out, state] = [await emptyFolder(), await emptyFolder()];
+  await stoppedWith({ 1: [0, 1, 2, 3, 4] }, out, state);
+  const path = join(out, torrent.name);
+  const before = await stat(path);
+  // No group ever holds the piece: it has no peer.
+  const room = await run(out, state, 0, { download: { alloc: 'full', peers: [] } });
+  room.download.ended.catch(() => {});
+  while (['checking', 'allocating'].includes(room.download.state))
+    await new Promise((resolve) => setImmediate(resolve));
+  await room.session.close();
+  await room.download.done.catch(() => {});
+  expect((await stat(path)).blocks).toBeGreaterThan(before.blocks);
+  const seed = await ending(ScriptedSeed.listen(torrent));
+  const { download } = await run(out, state, seed.port, { download: { alloc: 'full' } });
+  await download.done;
+  expect(askedOf(seed).filter((asked) => asked.startsWith('1'))).toEqual(['1 5', '1 6', '1 7']);
   expect(download.stats().wasted).toBe(0);
 });
 
