@@ -38,11 +38,19 @@ const BLOCK_BYTES = 512;
 
 /** @throws SpateError DISK_FULL before anything is written when there is not enough room, LOCAL_IO; the reason of `signal` */
 export async function allocate(input: AllocateInput): Promise<void> {
-  const { root, storage, signal, onFilled } = input;
-  const ranges = missingRanges(input);
-  const needed = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+  const { root, files, geometry, storage, have, wanted, isKept, signal, onFilled } = input;
+  const isMissing = (piece: PieceIndex): boolean => wanted.has(piece) && !have.has(piece);
+  const isUntouched = (piece: PieceIndex): boolean => isMissing(piece) && !isKept(piece);
+  const ranges: Range[] = [];
+  let needed = 0;
+  for (const entry of files) {
+    const holes = entry.pad ? 0 : bytesInHoles(join(root, ...entry.path), entry);
+    if (holes === 0) continue;
+    needed += Math.min(holes, totalOf(rangesOf(entry, geometry, isMissing)));
+    for (const range of rangesOf(entry, geometry, isUntouched)) ranges.push(range);
+  }
   await assertRoom(root, needed);
-  const zeros = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(1, needed)));
+  const zeros = new Uint8Array(Math.min(CHUNK_BYTES, totalOf(ranges)));
   for (const { from, to } of ranges) {
     for (let at = from; at < to; at += zeros.length) {
       signal?.throwIfAborted();
@@ -67,29 +75,32 @@ async function assertRoom(root: string, needed: number): Promise<void> {
   );
 }
 
-/** The bytes of wanted pieces of which nothing is had, in files that have holes. */
-function missingRanges({ root, files, geometry, have, wanted, isKept }: AllocateInput): Range[] {
+/** The bytes that a file has of some pieces. */
+function rangesOf(entry: FileEntry, geometry: Geometry, isDue: (piece: PieceIndex) => boolean): Range[] {
   const ranges: Range[] = [];
-  for (const entry of files) {
-    if (entry.pad || entry.length === 0 || isAllocated(join(root, ...entry.path), entry)) continue;
-    const end = entry.offset + entry.length;
-    const last = Math.floor((end - 1) / geometry.pieceLength);
-    let open = -1;
-    for (let piece = Math.floor(entry.offset / geometry.pieceLength); piece <= last; piece++) {
-      const from = Math.max(entry.offset, piece * geometry.pieceLength);
-      const isMissing = wanted.has(piece) && !have.has(piece) && !isKept(piece as PieceIndex);
-      if (isMissing && open < 0) open = from;
-      if (isMissing || open < 0) continue;
-      ranges.push({ from: open, to: from });
-      open = -1;
-    }
-    if (open >= 0) ranges.push({ from: open, to: end });
+  const end = entry.offset + entry.length;
+  const last = Math.floor((end - 1) / geometry.pieceLength);
+  let open = -1;
+  for (let piece = Math.floor(entry.offset / geometry.pieceLength); piece <= last; piece++) {
+    const from = Math.max(entry.offset, piece * geometry.pieceLength);
+    const due = isDue(piece as PieceIndex);
+    if (due && open < 0) open = from;
+    if (due || open < 0) continue;
+    ranges.push({ from: open, to: from });
+    open = -1;
   }
+  if (open >= 0) ranges.push({ from: open, to: end });
   return ranges;
 }
 
-function isAllocated(path: string, { length, position }: FileEntry): boolean {
+function totalOf(ranges: readonly Range[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+}
+
+/** How much of a file has no room yet; all of one that shares its file on disk with others. */
+function bytesInHoles(path: string, { length, position }: FileEntry): number {
   const stats = lstatSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || position !== undefined) return false;
-  return stats.size === length && stats.blocks * BLOCK_BYTES >= length;
+  if (stats === undefined || position !== undefined) return length;
+  // Of a longer one nobody knows which end has the holes.
+  return stats.size > length ? length : Math.max(0, length - stats.blocks * BLOCK_BYTES);
 }
