@@ -159,7 +159,13 @@ export class Checkpoint {
     this.#isDue = true;
   }
 
-  /** They are of no use. */
+  /** Bytes that count for nothing yet were written: the files they are in have changed by us. */
+  onFilled(offset: number, length: number): void {
+    for (const file of this.#filesIn(offset, length)) this.#touched.add(file);
+    this.#isDue = true;
+  }
+
+  /** The blocks of an unfinished piece are of no use. */
   onForgotten(piece: PieceIndex): void {
     if (this.#partials.delete(piece)) this.#isDue = true;
   }
@@ -254,8 +260,14 @@ export class Checkpoint {
 
   /** The places with a byte of a piece. */
   #filesOf(piece: PieceIndex): number[] {
-    const { files, geometry } = this.#settings;
-    return spans(files, geometry.offsetOf(piece), geometry.lengthOf(piece))
+    const { geometry } = this.#settings;
+    return this.#filesIn(geometry.offsetOf(piece), geometry.lengthOf(piece));
+  }
+
+  /** The places with a byte of a range of the torrent. */
+  #filesIn(offset: number, length: number): number[] {
+    const { files } = this.#settings;
+    return spans(files, offset, length)
       .filter(({ file }) => !files[file]!.pad)
       .map(({ file }) => this.#placeOf[file]!);
   }

@@ -20,6 +20,7 @@ import {
   type DiskTableInput,
   diskTable,
   hasPartFile,
+  liesElsewhere,
   placesOf,
   removePartFile,
   tableBefore,
@@ -89,7 +90,7 @@ export class Content {
     this.#store = storage ?? new FileStore({ root: out, files: this.files, openFiles: host.openFiles });
     this.queue = new WriteQueue({ storage: this.#store, geometry, options: host.options });
     this.#checkpoint = storage === undefined ? this.#createCheckpoint() : undefined;
-    this.spills = storage === undefined ? this.#createSpills() : undefined;
+    this.spills = storage === undefined ? this.#createSpills(this.#store) : undefined;
   }
 
   /** Bytes of the chosen files. */
@@ -146,9 +147,7 @@ export class Content {
     for (const piece of trusted) have.set(piece);
     this.#checkpoint?.onChecked(have, trusted);
     await this.#useParts(files, have);
-    for (const [piece, present] of trust?.partials ?? []) {
-      if (this.wanted.has(piece) && !have.has(piece)) this.spills?.found(piece, present);
-    }
+    await this.#usePartials(files, have, trust?.partials ?? new Map());
     if (!this.#fetches) await this.#checkpoint?.finishIfFree();
     return this.#count(have, trusted);
   }
@@ -160,6 +159,30 @@ export class Content {
     const [root, openFiles] = [settings.out, host.openFiles];
     const tables = { root, infohash, before, after: this.files, geometry, have, openFiles };
     for (const piece of await copyFromPart(tables, this.#store)) this.#checkpoint?.onWritten(piece);
+  }
+
+  /** Blocks of unfinished pieces that lie elsewhere than they shall go there; those that cannot be read are fetched again. */
+  async #usePartials(before: readonly FileEntry[], have: Bitfield, partials: Trust['partials']): Promise<void> {
+    const { geometry, host, settings } = this.#settings;
+    const { spills } = this;
+    if (spills === undefined || partials.size === 0) return;
+    const store = new FileStore({ root: settings.out, files: before, openFiles: host.openFiles, readonly: true });
+    const source = this.#createSpills(store);
+    try {
+      for (const [piece, present] of partials) {
+        if (!this.wanted.has(piece) || have.has(piece)) continue;
+        const [offset, length] = [geometry.offsetOf(piece), geometry.lengthOf(piece)];
+        if (!liesElsewhere(before, this.files, offset, length)) {
+          spills.found(piece, present);
+          continue;
+        }
+        const buffer = new ArrayBuffer(length);
+        source.found(piece, present);
+        if ((await source.read(piece, buffer)) !== undefined) await spills.write(piece, { buffer, present });
+      }
+    } finally {
+      await store.close();
+    }
   }
 
   #count(have: Bitfield, trusted: Bitfield): Checked {
@@ -198,9 +221,11 @@ export class Content {
       storage: this.#store,
       have,
       wanted: this.wanted,
+      isKept: (piece) => this.spills?.has(piece) === true,
       signal,
-      onProgress: (bytes) => {
-        this.#progress = bytes;
+      onFilled: (offset, length) => {
+        this.#progress += length;
+        this.#checkpoint?.onFilled(offset, length);
       },
     });
   }
@@ -246,10 +271,10 @@ export class Content {
     this.#checkpoint?.close();
   }
 
-  #createSpills(): Spills {
+  #createSpills(storage: Storage): Spills {
     return new Spills({
       geometry: this.#settings.geometry,
-      storage: this.#store,
+      storage,
       onSpilled: (piece, present) => this.#checkpoint?.onSpilled(piece, present),
       onForgotten: (piece) => this.#checkpoint?.onForgotten(piece),
     });

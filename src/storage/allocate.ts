@@ -1,14 +1,15 @@
 /**
  * Room on disk for what is still to come, taken before the first byte does: `--alloc full`. Node has no fallocate, so zeros are
  * written where pieces are missing; a file system that compresses or keeps zeros as holes gives no promise this way. What is there
- * is left alone: a file that has all its blocks, and every piece that is good.
+ * is left alone: a file that has all its blocks, every piece that is good, and every unfinished one that has blocks on disk, whose
+ * holes get their room when it is written.
  */
 import { lstatSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, SpateError } from '../errors.js';
 import type { Bitfield } from '../torrent/bitfield.js';
-import type { Geometry } from '../torrent/geometry.js';
+import type { Geometry, PieceIndex } from '../torrent/geometry.js';
 import type { FileEntry } from './layout.js';
 import type { Storage } from './storage.js';
 
@@ -20,9 +21,11 @@ export interface AllocateInput {
   readonly storage: Storage;
   readonly have: Bitfield;
   readonly wanted: Bitfield;
+  /** Whether blocks of an unfinished piece are on disk. */
+  readonly isKept: (piece: PieceIndex) => boolean;
   readonly signal?: AbortSignal;
-  /** Told how many bytes have been written. */
-  readonly onProgress?: (bytes: number) => void;
+  /** These bytes of the torrent were written, or may have been before an error. */
+  readonly onFilled?: (offset: number, length: number) => void;
 }
 
 interface Range {
@@ -35,19 +38,28 @@ const BLOCK_BYTES = 512;
 
 /** @throws SpateError DISK_FULL before anything is written when there is not enough room, LOCAL_IO; the reason of `signal` */
 export async function allocate(input: AllocateInput): Promise<void> {
-  const { root, storage, signal, onProgress } = input;
-  const ranges = missingRanges(input);
-  const needed = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+  const { root, files, geometry, storage, have, wanted, isKept, signal, onFilled } = input;
+  const isMissing = (piece: PieceIndex): boolean => wanted.has(piece) && !have.has(piece);
+  const isUntouched = (piece: PieceIndex): boolean => isMissing(piece) && !isKept(piece);
+  const ranges: Range[] = [];
+  let needed = 0;
+  for (const entry of files) {
+    const holes = entry.pad ? 0 : bytesInHoles(join(root, ...entry.path), entry);
+    if (holes === 0) continue;
+    needed += Math.min(holes, totalOf(rangesOf(entry, geometry, isMissing)));
+    for (const range of rangesOf(entry, geometry, isUntouched)) ranges.push(range);
+  }
   await assertRoom(root, needed);
-  const zeros = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(1, needed)));
-  let done = 0;
+  const zeros = new Uint8Array(Math.min(CHUNK_BYTES, totalOf(ranges)));
   for (const { from, to } of ranges) {
     for (let at = from; at < to; at += zeros.length) {
       signal?.throwIfAborted();
       const length = Math.min(zeros.length, to - at);
-      await storage.write(at, [zeros.subarray(0, length)]);
-      done += length;
-      onProgress?.(done);
+      try {
+        await storage.write(at, [zeros.subarray(0, length)]);
+      } finally {
+        onFilled?.(at, length);
+      }
     }
   }
 }
@@ -63,29 +75,32 @@ async function assertRoom(root: string, needed: number): Promise<void> {
   );
 }
 
-/** The bytes of wanted pieces that are not had, in files that have holes. */
-function missingRanges({ root, files, geometry, have, wanted }: AllocateInput): Range[] {
+/** The bytes that a file has of some pieces. */
+function rangesOf(entry: FileEntry, geometry: Geometry, isDue: (piece: PieceIndex) => boolean): Range[] {
   const ranges: Range[] = [];
-  for (const entry of files) {
-    if (entry.pad || entry.length === 0 || isAllocated(join(root, ...entry.path), entry)) continue;
-    const end = entry.offset + entry.length;
-    const last = Math.floor((end - 1) / geometry.pieceLength);
-    let open = -1;
-    for (let piece = Math.floor(entry.offset / geometry.pieceLength); piece <= last; piece++) {
-      const from = Math.max(entry.offset, piece * geometry.pieceLength);
-      const isMissing = wanted.has(piece) && !have.has(piece);
-      if (isMissing && open < 0) open = from;
-      if (isMissing || open < 0) continue;
-      ranges.push({ from: open, to: from });
-      open = -1;
-    }
-    if (open >= 0) ranges.push({ from: open, to: end });
+  const end = entry.offset + entry.length;
+  const last = Math.floor((end - 1) / geometry.pieceLength);
+  let open = -1;
+  for (let piece = Math.floor(entry.offset / geometry.pieceLength); piece <= last; piece++) {
+    const from = Math.max(entry.offset, piece * geometry.pieceLength);
+    const due = isDue(piece as PieceIndex);
+    if (due && open < 0) open = from;
+    if (due || open < 0) continue;
+    ranges.push({ from: open, to: from });
+    open = -1;
   }
+  if (open >= 0) ranges.push({ from: open, to: end });
   return ranges;
 }
 
-function isAllocated(path: string, { length, position }: FileEntry): boolean {
+function totalOf(ranges: readonly Range[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+}
+
+/** How much of a file has no room yet; all of one that shares its file on disk with others. */
+function bytesInHoles(path: string, { length, position }: FileEntry): number {
   const stats = lstatSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || position !== undefined) return false;
-  return stats.size === length && stats.blocks * BLOCK_BYTES >= length;
+  if (stats === undefined || position !== undefined) return length;
+  // Of a longer one nobody knows which end has the holes.
+  return stats.size > length ? length : Math.max(0, length - stats.blocks * BLOCK_BYTES);
 }

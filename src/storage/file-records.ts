@@ -105,7 +105,8 @@ export function trustIn(
     const whole = changed ? from : end === file.offset + file.length ? to : Math.floor(end / geometry.pieceLength);
     for (let piece = Math.max(from, whole); piece < to; piece++) {
       good.clear(piece);
-      partials.delete(piece as PieceIndex);
+      // Blocks of an unfinished piece can be elsewhere in it; who reads them finds out whether they are there.
+      if (changed) partials.delete(piece as PieceIndex);
     }
   });
   return { judged, good, partials };

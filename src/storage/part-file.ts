@@ -14,7 +14,7 @@ import type { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry, PieceIndex } from '../torrent/geometry.js';
 import { FileStore } from './files.js';
 import { CHUNK_BYTES } from './hash-pieces.js';
-import { type FileEntry, fileAt } from './layout.js';
+import { type FileEntry, fileAt, spans } from './layout.js';
 import type { OpenFiles } from './open-files.js';
 import type { Storage } from './storage.js';
 
@@ -97,6 +97,18 @@ export function tableBefore(input: DiskTableInput): readonly FileEntry[] {
   const { root, files, wanted } = input;
   const isThere = files.map(({ path, pad }) => !pad && sizeOf(join(root, ...path)) !== undefined);
   return diskTable({ ...input, wanted: Uint8Array.from(isThere, (there, i) => Number(there && wanted?.[i] !== 0)) });
+}
+
+/** Whether bytes of a range of the torrent lie elsewhere in one table than in another. */
+export function liesElsewhere(
+  before: readonly FileEntry[],
+  after: readonly FileEntry[],
+  offset: number,
+  length: number,
+): boolean {
+  const placesIn = (table: readonly FileEntry[]): string =>
+    JSON.stringify(spans(table, offset, length).map((span) => [table[span.file]!.path, span.position, span.length]));
+  return before !== after && placesIn(before) !== placesIn(after);
 }
 
 export interface CopyInput {

@@ -185,4 +185,16 @@ describe('a disk that is too small', () => {
     expect((await spate(args)).code).toBe(0);
     expect(readFileSync(join(out, torrent.name)).equals(torrent.payload)).toBe(true);
   });
+
+  it('is none for a download that has taken part of its room already', async () => {
+    const seed = await ending(ScriptedSeed.listen(torrent));
+    const out = await emptyFolder();
+    smallDisk(out, Math.ceil(torrent.payload.length / 1024) + 64);
+    const path = join(out, torrent.name);
+    writeFileSync(path, Buffer.alloc(100 * BLOCK));
+    truncateSync(path, torrent.payload.length);
+    const peers = [{ host: '127.0.0.1', port: seed.port }];
+    await (await openSession({}, { workers: 1 })).add(torrent.bytes, { out, peers, alloc: 'full' }).done;
+    expect(readFileSync(path).equals(torrent.payload)).toBe(true);
+  });
 });
