@@ -206,7 +206,12 @@ export class Session {
     if (this.#byInfohash.has(infohash)) {
       throw new SpateError('DUPLICATE_TORRENT', `${metainfo.name} (${infohash}) is in this session already`);
     }
-    const target = { path: targetPath(settings.out, metainfo.name), owner: infohash, files: () => metainfo.files };
+    const target: Target = {
+      path: targetPath(settings.out, metainfo.name),
+      owner: infohash,
+      readonly: settings.fetch === false,
+      files: () => metainfo.files,
+    };
     const other = this.#targets.inTheWayOf(target);
     if (other !== undefined) {
       const path = resolve(settings.out, metainfo.name);

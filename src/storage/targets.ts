@@ -1,6 +1,6 @@
 /**
- * Where torrents are written, so that no two write one file. Real paths are compared, as the disk does that tells
- * the fewest names apart. A torrent may lie in the folder of another one as long as no files of theirs meet, which is looked at only then.
+ * Where torrents are written, so that no two write one file. Real paths are compared, as the disk does that tells the fewest names
+ * apart. A torrent may lie in the folder of another one as long as no files of theirs meet, which is looked at only then.
  *
  * Not seen: two ways to one file by a symlink below a torrent's own folder.
  */
@@ -14,6 +14,8 @@ export interface Target {
   readonly path: string;
   /** Whose it is, for people. */
   readonly owner: string;
+  /** It only reads what is there, as a seed does. */
+  readonly readonly?: boolean;
   /** Below the download folder: the torrent's name is the first element of each path. */
   files(): readonly Pick<FileEntry, 'path' | 'pad'>[];
 }
@@ -46,7 +48,7 @@ export class Targets {
     }
   }
 
-  /** One that would have a file in common with another one that is not there yet. */
+  /** One with the same path, or with a file where a new one has a file or a folder. */
   inTheWayOf(target: Target): Target | undefined {
     const same = this.#byPath.get(target.path);
     if (same !== undefined) return same;
@@ -64,8 +66,9 @@ export class Targets {
   }
 }
 
-/** Whether a file of one is a file of the other, or has to be a folder there. */
+/** Whether a file of one is a file of the other, or has to be a folder there; two that only read may share it. */
 function meet(one: Target, other: Target): boolean {
+  if (one.readonly === true && other.readonly === true) return false;
   const [ones, others] = [pathsOf(one), pathsOf(other)];
   return isAnyIn(ones, others) || isAnyIn(others, ones);
 }

@@ -54,6 +54,12 @@ describe('targets', () => {
     expect(meet(target('/none/nest', ...outer), target(join('/none', out), ...inner))).toBe(expected);
   });
 
+  it('do not meet in the folder of one when both only read', () => {
+    const [outer, inner] = [target('/none', 'dir/x'), target('/none/dir', 'x')];
+    expect(meet({ ...outer, readonly: true }, inner)).toBe(true);
+    expect(meet({ ...outer, readonly: true }, { ...inner, readonly: true })).toBe(false);
+  });
+
   it('meet by way of a symlink, also one to what is still to be made', async () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, 'real'));
