@@ -1,7 +1,7 @@
 // Makes a fresh clone ready with Node and npm alone: installs what is missing, compiles what is stale.
 // Node built-ins only, since it runs before anything is installed; it does nothing when nothing changed.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -27,6 +27,13 @@ function run(command, args) {
 
 const installed = modified(`${root}node_modules/.package-lock.json`);
 if (installed < Math.max(modified(`${root}package-lock.json`), modified(`${root}package.json`))) {
+  // npm empties what the link points to, which another checkout may live on.
+  if (lstatSync(`${root}node_modules`, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    process.stderr.write(
+      'setup: node_modules is a symbolic link and out of date: install where it points to, or remove it\n',
+    );
+    process.exit(1);
+  }
   process.stderr.write('setup: installing dependencies\n');
   run(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts']);
 }

@@ -7,13 +7,13 @@
  * and time of last change; a piece that is written meanwhile is named next time. A change in between, also our own, makes the
  * file differ from its record, and costs hashing it.
  */
-import { realpathSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { CheckMode } from './api.js';
 import { messageOf, SpateError } from './errors.js';
 import type { Disk } from './storage/disk.js';
 import { flushFile, recordAll, recordOf, type Trust, trustIn } from './storage/file-records.js';
 import type { FolderFlushes } from './storage/folder-flush.js';
+import { realPath } from './storage/folders.js';
 import { each } from './storage/lanes.js';
 import { type FileEntry, spans } from './storage/layout.js';
 import { type Lock, takeLock } from './storage/lock.js';
@@ -74,7 +74,7 @@ export class Checkpoint {
     this.#settings = settings;
     this.#places = places;
     this.#placeOf = placesIn(places, files);
-    this.#key = stateKey(infohash, realFolder(root));
+    this.#key = stateKey(infohash, realPath(root));
     this.#file = new ResumeStore(
       statePath(stateFolder, this.#key),
       { infohash, geometry, fileCount: places.length },
@@ -292,15 +292,4 @@ function placesIn(places: readonly FileEntry[], files: readonly FileEntry[]): nu
 /** Nothing is hashed, and nothing is vouched for. */
 export function trustNothing(pieceCount: number): Trust {
   return { judged: Bitfield.full(pieceCount), good: new Bitfield(pieceCount), partials: new Map() };
-}
-
-/** A folder free of symlinks, also when it is still to be made. */
-function realFolder(folder: string): string {
-  const path = resolve(folder);
-  try {
-    return realpathSync.native(path);
-  } catch {
-    const parent = dirname(path);
-    return parent === path ? path : join(realFolder(parent), basename(path));
-  }
 }

@@ -31,6 +31,7 @@ import { limitFlushes } from './storage/flush-limit.js';
 import { FolderFlushes } from './storage/folder-flush.js';
 import { OpenFiles } from './storage/open-files.js';
 import { prune } from './storage/state-folder.js';
+import { type Target, Targets, targetPath } from './storage/targets.js';
 import { ByteBudget } from './torrent/byte-budget.js';
 import { Census } from './torrent/census.js';
 import { ExternalAddress } from './torrent/external-address.js';
@@ -111,8 +112,9 @@ export class Session {
   readonly #turns: Turns<Download>;
   readonly #downloads = new Map<number, Download>();
   readonly #byInfohash = new Map<string, Download>();
-  /** Two names that differ in case alone are one where the file system does not tell them apart. */
-  readonly #byPath = new Map<string, Download>();
+  readonly #targets = new Targets();
+  /** By the key of the download. */
+  readonly #targetOf = new Map<number, Target>();
   #keys = 0;
   #port = 0;
   #listening: { resolve: (port: number) => void; reject: (error: SpateError) => void } | undefined;
@@ -193,8 +195,8 @@ export class Session {
   /**
    * Starts a torrent.
    * @param torrent the bytes of a `.torrent`, or what `parseMetainfo` made of them
-   * @throws SpateError INVALID_TORRENT, DUPLICATE_TORRENT when its infohash is here already, USAGE when another torrent is
-   * at the same path, CLOSED
+   * @throws SpateError INVALID_TORRENT, DUPLICATE_TORRENT when its infohash is here already, USAGE when a file of it
+   * would be written where another torrent has one, CLOSED
    */
   add(torrent: Uint8Array | Metainfo, settings: DownloadSettings): Download {
     const metainfo = torrent instanceof Uint8Array ? parseMetainfo(torrent) : torrent;
@@ -204,17 +206,21 @@ export class Session {
     if (this.#byInfohash.has(infohash)) {
       throw new SpateError('DUPLICATE_TORRENT', `${metainfo.name} (${infohash}) is in this session already`);
     }
-    const path = resolve(settings.out, metainfo.name).toLowerCase();
-    const other = this.#byPath.get(path);
+    const target: Target = {
+      path: targetPath(settings.out, metainfo.name),
+      owner: infohash,
+      readonly: settings.fetch === false,
+      files: () => metainfo.files,
+    };
+    const other = this.#targets.inTheWayOf(target);
     if (other !== undefined) {
-      throw new SpateError(
-        'USAGE',
-        `${metainfo.name} would be written where ${hex(other.metainfo.infohash)} is: ${path}`,
-      );
+      const path = resolve(settings.out, metainfo.name);
+      throw new SpateError('USAGE', `${metainfo.name} would be written where ${other.owner} is: ${path}`);
     }
     const download = new Download(++this.#keys, metainfo, settings, this.#host);
     this.#downloads.set(download.key, download);
-    this.#byPath.set(path, download);
+    this.#targetOf.set(download.key, target);
+    this.#targets.add(target);
     this.#byInfohash.set(infohash, download);
     // An encrypted peer at the door names no more than this hash.
     this.#byInfohash.set(hex(skeyHash(metainfo.infohash)), download);
@@ -362,7 +368,8 @@ export class Session {
   #onEnded(download: Download): void {
     this.#downloads.delete(download.key);
     this.#pool.displace(download.key);
-    this.#byPath.delete(download.path.toLowerCase());
+    this.#targets.delete(this.#targetOf.get(download.key)!);
+    this.#targetOf.delete(download.key);
     this.#byInfohash.delete(hex(download.metainfo.infohash));
     this.#byInfohash.delete(hex(skeyHash(download.metainfo.infohash)));
   }

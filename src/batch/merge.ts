@@ -4,6 +4,8 @@
  */
 import { resolve } from 'node:path';
 import { SpateError } from '../errors.js';
+import { type Target, Targets, targetPath } from '../storage/targets.js';
+import { readAgain } from './check.js';
 import { type Checked, formatPlace, type Place, type Refused } from './entry.js';
 
 /** One of several machines that share a list. */
@@ -28,7 +30,7 @@ export class Merge {
   readonly #out: string;
   readonly #shard: Shard | undefined;
   readonly #byInfohash = new Map<string, Place>();
-  readonly #byPath = new Map<string, Place>();
+  readonly #targets = new Targets();
 
   /** @param out folder of items that name none */
   constructor(out: string, shard?: Shard) {
@@ -41,13 +43,12 @@ export class Merge {
     if (this.#shard !== undefined && !isInShard(infohash, this.#shard)) return { kind: 'elsewhere', item };
     const of = this.#byInfohash.get(infohash);
     if (of !== undefined) return { kind: 'duplicate', item, of };
-    const path = resolve(entry.out ?? this.#out, name);
-    // As a session compares them: on some disks case does not count.
-    const key = path.toLowerCase();
-    const other = this.#byPath.get(key);
-    if (other !== undefined) return { kind: 'refused', item, refused: collision(item, path, other) };
+    const out = entry.out ?? this.#out;
+    const target = { path: targetPath(out, name), owner: formatPlace(entry.place), files: () => filesOf(item) };
+    const other = this.#targets.inTheWayOf(target);
+    if (other !== undefined) return { kind: 'refused', item, refused: collision(item, resolve(out, name), other) };
     this.#byInfohash.set(infohash, entry.place);
-    this.#byPath.set(key, entry.place);
+    this.#targets.add(target);
     return { kind: 'item', item };
   }
 }
@@ -73,9 +74,18 @@ export function isInShard(infohash: string, { index, count }: Shard): boolean {
   return Number.parseInt(infohash.slice(0, 12), 16) % count === index - 1;
 }
 
-function collision({ entry, name }: Checked, path: string, other: Place): Refused {
+/** Read again, or they would stay in memory. A torrent that is gone may have had any: it has its place to itself. */
+function filesOf(item: Checked): ReturnType<Target['files']> {
+  try {
+    return readAgain(item).files;
+  } catch {
+    return [{ path: [item.name], pad: false }];
+  }
+}
+
+function collision({ entry, name }: Checked, path: string, other: Target): Refused {
   const { place, source } = entry;
-  const where = `${source}: ${name} would be written where the torrent of ${formatPlace(other)} is: ${path}`;
+  const where = `${source}: ${name} would be written where the torrent of ${other.owner} is: ${path}`;
   const error = new SpateError('INVALID_TORRENT', `${where}; give one of them another folder (\`out\`)`);
   return { place, source, entry, error };
 }

@@ -19,9 +19,11 @@ export interface WatchSettings {
   readonly settleMs: number;
   /** A file that is no torrent is refused when its size and time of last change have stayed the same for so long. */
   readonly patienceMs: number;
+  /** How the kernel is asked to tell: lets a test be without. */
+  readonly watch: typeof watch;
 }
 
-const DEFAULTS: WatchSettings = { clock: systemClock, pollMs: 1_000, settleMs: 50, patienceMs: 5_000 };
+const DEFAULTS: WatchSettings = { clock: systemClock, pollMs: 1_000, settleMs: 50, patienceMs: 5_000, watch };
 
 /** What is known of a file of a watched folder. */
 interface Known {
@@ -29,7 +31,7 @@ interface Known {
   version: string;
   /** When it was first seen with these, by the clock. */
   since: number;
-  /** It was reported; to be looked at again only when the kernel tells of a change. */
+  /** It was reported; where the kernel tells of changes, it is looked at again only then. */
   isSettled: boolean;
   /** As it was reported last. */
   infohash: string | undefined;
@@ -45,9 +47,10 @@ export async function* watchFolders(
   signal: AbortSignal,
   settings: Partial<WatchSettings> = {},
 ): AsyncGenerator<Checked | Refused, void, void> {
-  const { clock, pollMs, settleMs, patienceMs } = { ...DEFAULTS, ...settings };
+  const all = { ...DEFAULTS, ...settings };
+  const { clock, pollMs, settleMs } = all;
   const bell = new Bell();
-  const watched = folders.map((path) => new WatchedFolder(path, patienceMs, () => bell.ring()));
+  const watched = folders.map((path) => new WatchedFolder(path, all, () => bell.ring()));
   try {
     for (const folder of watched) await folder.start();
     while (!signal.aborted) {
@@ -67,7 +70,7 @@ export async function* watchFolders(
 
 class WatchedFolder {
   readonly #path: string;
-  readonly #patienceMs: number;
+  readonly #settings: Pick<WatchSettings, 'patienceMs' | 'watch'>;
   readonly #onChange: () => void;
   /** By name; a file that goes is forgotten. */
   readonly #known = new Map<string, Known>();
@@ -77,9 +80,9 @@ class WatchedFolder {
   /** It could not be read the last time, and that was said. */
   #isLost = false;
 
-  constructor(path: string, patienceMs: number, onChange: () => void) {
+  constructor(path: string, settings: Pick<WatchSettings, 'patienceMs' | 'watch'>, onChange: () => void) {
     this.#path = path;
-    this.#patienceMs = patienceMs;
+    this.#settings = settings;
     this.#onChange = onChange;
   }
 
@@ -105,12 +108,13 @@ class WatchedFolder {
       return this.close();
     }
     this.#isLost = false;
-    if (this.#watcher === undefined) this.#watch();
+    const isTold = this.#watcher !== undefined;
+    if (!isTold) this.#watch();
     const changed = new Set(this.#changed);
     this.#changed.clear();
     this.#forgetAllBut(new Set(names));
     for (const name of names) {
-      if (this.#known.get(name)?.isSettled === true && !changed.has(name)) continue;
+      if (isTold && this.#known.get(name)?.isSettled === true && !changed.has(name)) continue;
       const item = await this.#examine(name, now);
       if (item !== undefined) yield item;
     }
@@ -126,7 +130,7 @@ class WatchedFolder {
     const isSame = before?.version === version;
     const known = isSame ? before : { version, since: now, isSettled: false, infohash: before?.infohash };
     this.#known.set(name, known);
-    const isOld = now - known.since >= this.#patienceMs;
+    const isOld = now - known.since >= this.#settings.patienceMs;
     if (known.isSettled || (isSame && !isOld)) return undefined;
     const item = check({ place: { file: path }, source: path });
     if (isRefused(item)) {
@@ -155,7 +159,7 @@ class WatchedFolder {
   /** Without a watch, as on some network disks or above the system's limit of watches, the rescan has to do. */
   #watch(): void {
     try {
-      const watcher = watch(this.#path, (_, name) => {
+      const watcher = this.#settings.watch(this.#path, (_, name) => {
         if (name === null || !isTorrentName(name)) return;
         this.#changed.add(name);
         this.#onChange();

@@ -3,9 +3,13 @@
  * names paths and the disk may hold symlinks: what exists already must resolve inside the root, what does not is made here
  * and so is no link. The root itself may be one, it is the user's choice.
  */
-import { join, sep } from 'node:path';
+import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { fileError } from '../errors.js';
 import { call, type Disk, makeFolders } from './disk.js';
+
+/** As many links in a row as Linux follows. */
+const MAX_HOPS = 40;
 
 export class Folders {
   readonly #root: string;
@@ -86,4 +90,30 @@ export function isInside(realRoot: string, real: string): boolean {
 /** What is wrong with a folder that is not. */
 export function outside(realRoot: string, real: string): Error {
   return new Error(`it is a symbolic link out of ${realRoot}, to ${real}`);
+}
+
+/** A path free of symlinks, also when what it names, or what a link on it points to, is still to be made. */
+export function realPath(path: string, hops = MAX_HOPS): string {
+  const absolute = resolve(path);
+  const parent = dirname(absolute);
+  const found = unlessGone(() => (existsSync(absolute) ? realpathSync.native(absolute) : undefined));
+  if (found !== undefined || parent === absolute) return found ?? absolute;
+  const real = join(realPath(parent, hops), basename(absolute));
+  const target = hops > 0 ? linkAt(real) : undefined;
+  return target === undefined ? real : realPath(resolve(dirname(real), target), hops - 1);
+}
+
+/** Where a symlink points to; `undefined` for what is none. */
+function linkAt(path: string): string | undefined {
+  const isLink = (): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  return unlessGone(() => (isLink() ? readlinkSync(path) : undefined));
+}
+
+/** For what is asked whether it is there first: an error costs more than all the rest, and thousands of paths are to be made. */
+function unlessGone(look: () => string | undefined): string | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { spate, startSpate } from '../helpers/cli-run.js';
@@ -167,6 +167,22 @@ test('two items that would write one path are refused, both named', async () => 
   const { code, stderr } = await spate(batch(many, many.paths[0]!, other.paths[0]!), env(many));
   expect(code).toBe(3);
   expect(stderr).toContain(`would be written where the torrent of ${many.paths[0]} is`);
+});
+
+test('so are two whose folders are one by a symlink', async () => {
+  const many = await manyTorrents({ count: 1, length: KIB, pieceLength: 16 * KIB });
+  const other = await manyTorrents({ count: 1, length: 2 * KIB, pieceLength: 16 * KIB });
+  const [list, link] = [join(many.folder, 'list.txt'), join(many.folder, 'link')];
+  await symlink('out', link);
+  const items = [
+    { source: many.paths[0], out: many.out },
+    { source: other.paths[0], out: link },
+  ];
+  await writeFile(list, items.map((item) => JSON.stringify(item)).join('\n'));
+  const { code, stderr } = await spate(batch(many, list), env(many));
+  expect(code).toBe(3);
+  expect(stderr).toContain(`${list}:2: `);
+  expect(stderr).toContain(`would be written where the torrent of ${list}:1 is: ${join(link, 't0000')}`);
 });
 
 test('stdin is a list that is worked on as it comes', async () => {

@@ -1,9 +1,10 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DownloadEvent } from '../../src/api.js';
 import { BUILT } from '../../src/package.js';
 import { Session } from '../../src/session.js';
+import { oddTorrent } from '../helpers/odd-torrent.js';
 import {
   bitfield,
   block,
@@ -338,6 +339,27 @@ describe('a session', () => {
     const [session, out] = [await openSession(), await emptyFolder()];
     session.add(torrent.bytes, { out, peers: at(silent.port) });
     expect(() => session.add(twin.bytes, { out })).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+
+  it('refuses one with a file of another torrent at work, by whatever way, until that has ended', async () => {
+    const silent = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+    const folder = oddTorrent([{ path: [torrent.name], length: 9 }], { name: 'dir' });
+    const beside = oddTorrent([{ path: ['beside'], length: 9 }], { name: 'dir' });
+    const [session, out] = [await openSession(), await emptyFolder()];
+    await mkdir(join(out, 'dir'));
+    await symlink('dir', join(out, 'link'));
+    const download = session.add(torrent.bytes, { out: join(out, 'link'), peers: at(silent.port) });
+    download.done.catch(() => {});
+    expect(() => session.add(folder.bytes, { out })).toThrow(
+      expect.objectContaining({
+        code: 'USAGE',
+        message: `dir would be written where ${torrent.infohash.toString('hex')} is: ${join(out, 'dir')}`,
+      }),
+    );
+    const other = session.add(beside.bytes, { out, peers: at(silent.port) });
+    other.done.catch(() => {});
+    await Promise.all([download.stop(), other.stop()]);
+    session.add(folder.bytes, { out, peers: at(silent.port) }).done.catch(() => {});
   });
 
   it('says which port it cannot listen on', async () => {

@@ -1,8 +1,13 @@
-import { resolve } from 'node:path';
+import { rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Checked, Entry } from '../../../src/batch/entry.js';
+import { check } from '../../../src/batch/check.js';
+import { type Checked, type Entry, isRefused } from '../../../src/batch/entry.js';
 import { duplicateText, isInShard, Merge, parseShard } from '../../../src/batch/merge.js';
+import { temporaryFolder } from '../../helpers/fs-temp.js';
+import { oddTorrent } from '../../helpers/odd-torrent.js';
+import { smallTorrent } from '../../helpers/small-torrent.js';
 
 let line = 0;
 /** An item of the next line. */
@@ -36,6 +41,37 @@ describe('merging', () => {
         `${resolve('out', 'film')}; give one of them another folder (\`out\`)`,
     );
     expect(merge.take(item('c', 'film', { out: 'out2' })).kind).toBe('item');
+  });
+
+  it('refuses what lies in the folder of another item when their files meet, and only then', async () => {
+    const folder = await temporaryFolder();
+    const read = async (name: string, bytes: Buffer, out: string): Promise<Checked> => {
+      const source = join(folder, `${name}.torrent`);
+      await writeFile(source, bytes);
+      const found = check({ place: { file: 'list.txt', line: ++line }, source, out: join(folder, out) });
+      if (isRefused(found)) throw found.error;
+      return found;
+    };
+    const outer = await read('outer', oddTorrent([{ path: ['y'], length: 9 }], { name: 'dir' }).bytes, 'nest');
+    const same = await read('same', smallTorrent(9, 16_384, { name: 'y' }).bytes, 'nest/dir');
+    const beside = await read('beside', smallTorrent(9, 16_384, { name: 'z' }).bytes, 'nest/dir');
+    const merge = new Merge('out');
+    merge.take(outer);
+    expect(merge.take(same)).toMatchObject({
+      kind: 'refused',
+      refused: {
+        error: {
+          message:
+            `${same.entry.source}: y would be written where the torrent of list.txt:${outer.entry.place.line} is: ` +
+            `${join(folder, 'nest/dir/y')}; give one of them another folder (\`out\`)`,
+        },
+      },
+    });
+    expect(merge.take(beside).kind).toBe('item');
+    // Nobody can say any more which files are its own.
+    await rm(outer.entry.source);
+    const late = await read('late', smallTorrent(9, 16_384, { name: 'late' }).bytes, 'nest/dir');
+    expect(merge.take(late).kind).toBe('refused');
   });
 
   it('leaves out the items of other shards: they write nothing here', () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { watch } from 'node:fs';
+import { type FSWatcher, watch } from 'node:fs';
 import { appendFile, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -153,6 +153,51 @@ describe('a watched folder', () => {
     await writeFile(path, bytesOf('other'));
     await clock.pass(2_000);
     expect(told).toEqual(['a', 'other', 'other']);
+  });
+
+  it('that the kernel does not tell of is looked at all the same: a file that was refused, and one that is replaced', async () => {
+    const folder = await temporaryFolder();
+    const [late, replaced] = [join(folder, 'late.torrent'), join(folder, 'replaced.torrent')];
+    const bytes = bytesOf('late');
+    await writeFile(late, bytes.subarray(0, 20));
+    await writeFile(replaced, bytesOf('first'));
+    let asked = 0;
+    const { clock, told } = watching([folder], {
+      watch: () => {
+        asked++;
+        throw Object.assign(new Error('no space left for watches'), { code: 'ENOSPC' });
+      },
+    });
+    await clock.pass(10_000);
+    expect(told).toEqual(['first', expect.stringMatching(/^! .*late\.torrent: invalid torrent/)]);
+    await appendFile(late, bytes.subarray(20));
+    await writeFile(replaced, bytesOf('second'));
+    await clock.pass(3_000);
+    expect(told.slice(2)).toEqual(['late', 'second']);
+    await clock.pass(60_000);
+    expect(told).toHaveLength(4);
+    expect(asked).toBeGreaterThan(1);
+  });
+
+  it('that the kernel tells of again may have changed in between', async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, 'a.torrent');
+    await writeFile(path, bytesOf('first'));
+    const watches: FSWatcher[] = [];
+    const silent = (() => {
+      const watcher = watch(folder, () => {});
+      watches.push(watcher);
+      return watcher;
+    }) as typeof watch;
+    const { clock, told } = watching([folder], { watch: silent });
+    await clock.pass(3_000);
+    await writeFile(path, bytesOf('second'));
+    await clock.pass(3_000);
+    expect(told).toEqual(['first']);
+    watches[0]!.emit('error', new Error('the watch is lost'));
+    await clock.pass(3_000);
+    expect(told).toEqual(['first', 'second']);
+    expect(watches).toHaveLength(2);
   });
 
   it('that goes is told once and watched again when it is back', async () => {
