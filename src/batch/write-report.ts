@@ -52,7 +52,8 @@ async function targetOf(path: string): Promise<string | undefined> {
 
 /** Writes a text to a file of its own beside the target, flushed. @returns its path */
 async function writeBeside(target: string, text: string): Promise<string> {
-  const path = join(dirname(target), `.spate-${randomBytes(8).toString('hex')}.new`);
+  // With a dot, as a target that ends in a slash names a folder, which has to be there.
+  const path = join(dirname(`${target}.`), `.spate-${randomBytes(8).toString('hex')}.new`);
   const file = await open(path, 'wx');
   try {
     await file.writeFile(text);

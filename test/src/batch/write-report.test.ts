@@ -73,6 +73,7 @@ test('that a report could not be written is known before', async () => {
     message: expect.stringContaining(`cannot write ${nowhere}: `),
   });
   await expect(writeReport(nowhere, '')).rejects.toMatchObject({ code: 'LOCAL_IO' });
+  await expect(requireWritable(join(folder, 'none/'))).rejects.toMatchObject({ code: 'LOCAL_IO' });
   await mkdir(join(folder, 'dir.json'));
   await expect(requireWritable(join(folder, 'dir.json'))).rejects.toThrow('it is a folder');
 });
