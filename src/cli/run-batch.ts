@@ -3,6 +3,7 @@
  * batch decides what is done when; what is told of it to people and programs is `batch-teller.ts`'s.
  */
 import { hash } from 'node:crypto';
+import { realpathSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Batch } from '../batch/batch.js';
@@ -17,7 +18,6 @@ import { SpateError } from '../errors.js';
 import { Session } from '../session.js';
 import type { BatchFlags } from './batch.js';
 import { BatchTeller } from './batch-teller.js';
-import { exitCodeOf } from './exit-codes.js';
 import { seedGoalOf, sessionSettings } from './flags.js';
 import { runOrderly } from './orderly.js';
 import { Output } from './output.js';
@@ -29,10 +29,10 @@ export async function batch(sources: readonly string[], flags: BatchFlags): Prom
   const output = new Output(flags);
   const teller = new BatchTeller(flags, output);
   const ended = await runOrderly(output, (signal) => runBatch(sources, flags, teller, output, signal));
-  const exitCode = ended.exitCode(teller.exitCode);
-  const reportFailure = ended.isOverdue ? undefined : await teller.sumUp(exitCode, ended.failure);
+  const ownCode = ended.exitCode(teller.exitCode);
+  const exitCode = ended.isOverdue ? ownCode : await teller.sumUp(ownCode, ended.failure);
   ended.leave();
-  return exitCode === 0 && reportFailure !== undefined ? exitCodeOf(reportFailure) : exitCode;
+  return exitCode;
 }
 
 async function runBatch(
@@ -43,9 +43,10 @@ async function runBatch(
   signal: AbortSignal,
 ): Promise<void> {
   requireSources(sources, flags);
-  for (const path of [...(flags.report ?? []), ...(flags.failed === undefined ? [] : [flags.failed])]) {
-    await requireWritable(path);
-  }
+  const { report = [], failed, events } = flags;
+  const reports = failed === undefined ? report : [...report, failed];
+  requireNoSource(events === undefined || events === '-' ? reports : [...reports, events], sources);
+  for (const path of reports) await requireWritable(path);
   teller.open();
   const intake = new Intake(flags, teller);
   const first = await intake.read(sources, signal);
@@ -86,6 +87,26 @@ function requireSources(sources: readonly string[], { watch }: BatchFlags): void
     throw new SpateError('USAGE', 'expected - once: there is one stdin');
 }
 
+/** A run that is refused would leave its own list without what was sound in it. */
+function requireNoSource(outputs: readonly string[], sources: readonly string[]): void {
+  for (const path of outputs) {
+    const target = fileAt(path);
+    const source = target && sources.find((each) => each !== '-' && fileAt(each) === target);
+    if (!source) continue;
+    const message = `expected a file of its own to write to, got ${path}, which is the source ${source} itself`;
+    throw new SpateError('USAGE', message);
+  }
+}
+
+/** The regular file that a path leads to; `undefined` for anything else, such as a glob. */
+function fileAt(path: string): string | undefined {
+  try {
+    return statSync(path).isFile() ? realpathSync.native(path) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 async function untilDone(running: Batch, deadlineMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<'late'>((resolve) => {
@@ -104,6 +125,7 @@ class Intake {
   readonly #flags: BatchFlags;
   readonly #teller: BatchTeller;
   readonly #merge: Merge;
+  #hasTaken = false;
 
   constructor(flags: BatchFlags, teller: BatchTeller) {
     this.#flags = flags;
@@ -120,10 +142,11 @@ class Intake {
     const { checked, refused } = await readInputs(finite, signal);
     for (const each of refused) this.#teller.onRefused(each);
     const items = checked.flatMap((each) => this.#take(each));
-    const isRefused = this.#teller.refused > 0 && this.#flags.skipInvalid !== true;
-    const isEmpty = checked.length === 0 && finite.length === sources.length && this.#flags.watch === undefined;
-    if (isEmpty && !isRefused) throw new SpateError('INVALID_TORRENT', 'there is no torrent in what was given');
-    return isRefused ? undefined : items;
+    const isAll = finite.length === sources.length && this.#flags.watch === undefined;
+    if (!this.#teller.hasRefused && (this.#hasTaken || !isAll)) return items;
+    this.#teller.onNothing();
+    this.#requireSome();
+    return undefined;
   }
 
   /** What comes later, as it comes. */
@@ -140,10 +163,18 @@ class Intake {
         }
       }),
     );
+    if (this.#flags.watch === undefined && !signal.aborted) this.#requireSome();
     running.end();
   }
 
+  /** @throws SpateError INVALID_TORRENT when there was no torrent, and that is not told of yet */
+  #requireSome(): void {
+    if (this.#hasTaken || this.#teller.hasRefused) return;
+    throw new SpateError('INVALID_TORRENT', 'there is no torrent in what was given');
+  }
+
   #take(checked: Checked): Checked[] {
+    this.#hasTaken = true;
     const merged = this.#merge.take(checked);
     switch (merged.kind) {
       case 'item':
