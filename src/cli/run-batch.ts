@@ -7,7 +7,7 @@ import { realpathSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Batch } from '../batch/batch.js';
-import { type Checked, isRefused } from '../batch/entry.js';
+import { type Checked, isRefused, type Refused } from '../batch/entry.js';
 import { readInputs, streamInput } from '../batch/inputs.js';
 import { Journal } from '../batch/journal.js';
 import { duplicateText, Merge } from '../batch/merge.js';
@@ -60,8 +60,9 @@ async function runBatch(
     teller.follow(running);
     try {
       for (const item of first) running.add(item);
-      const feeding = intake.feed(sources, running, signal);
-      await unlessAborted(Promise.all([feeding, untilDone(running, flags.deadline)]), signal).catch(
+      const late = new AbortController();
+      const feeding = intake.feed(sources, running, signal, late.signal);
+      await unlessAborted(Promise.all([feeding, untilDone(running, flags.deadline, late)]), signal).catch(
         (error: unknown) => {
           if (!signal.aborted) throw error;
         },
@@ -107,14 +108,15 @@ function fileAt(path: string): string | undefined {
   }
 }
 
-async function untilDone(running: Batch, deadlineMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    if (deadlineMs > 0) timer = setTimeout(resolve, deadlineMs, 'late');
-  });
+/** @param late aborted when the deadline comes before everything is done */
+async function untilDone(running: Batch, deadlineMs: number, late: AbortController): Promise<void> {
+  const reason = new SpateError('STALLED', `the deadline of ${Math.round(deadlineMs / 1000)} s was reached`);
+  const timer = deadlineMs > 0 ? setTimeout(() => late.abort(reason), deadlineMs) : undefined;
   try {
-    if ((await Promise.race([running.done, late])) !== 'late') return;
-    await running.stop(new SpateError('STALLED', `the deadline of ${Math.round(deadlineMs / 1000)} s was reached`));
+    await unlessAborted(running.done, late.signal);
+  } catch (error) {
+    if (error !== reason) throw error;
+    await running.stop(reason);
   } finally {
     clearTimeout(timer);
   }
@@ -149,22 +151,30 @@ class Intake {
     return undefined;
   }
 
-  /** What comes later, as it comes. */
-  async feed(sources: readonly string[], running: Batch, signal: AbortSignal): Promise<void> {
-    const streams = [
-      ...(sources.includes('-') ? [streamInput(process.stdin, signal)] : []),
-      ...(this.#flags.watch === undefined ? [] : [watchFolders(this.#flags.watch, signal)]),
-    ];
-    await Promise.all(
-      streams.map(async (stream) => {
-        for await (const each of stream) {
-          if (isRefused(each)) this.#teller.onRefused(each);
-          else for (const item of this.#take(each)) running.add(item);
-        }
-      }),
-    );
-    if (this.#flags.watch === undefined && !signal.aborted) this.#requireSome();
+  /**
+   * What comes later, as it comes.
+   * @param signal ends it without a word
+   * @param late the deadline: ends it, too; who still writes to stdin was cut off, while a watch has no end of its own
+   */
+  async feed(sources: readonly string[], running: Batch, signal: AbortSignal, late: AbortSignal): Promise<void> {
+    const { watch } = this.#flags;
+    const stop = AbortSignal.any([signal, late]);
+    const reading = async (): Promise<void> => {
+      if (!sources.includes('-')) return;
+      await this.#follow(streamInput(process.stdin, stop), running);
+      if (late.aborted) this.#teller.onProblem(cutOff(late.reason));
+      else if (watch === undefined && !signal.aborted) this.#requireSome();
+    };
+    const watching = watch === undefined ? undefined : this.#follow(watchFolders(watch, stop), running);
+    await Promise.all([reading(), watching]);
     running.end();
+  }
+
+  async #follow(stream: AsyncIterable<Checked | Refused>, running: Batch): Promise<void> {
+    for await (const each of stream) {
+      if (isRefused(each)) this.#teller.onRefused(each);
+      else for (const item of this.#take(each)) running.add(item);
+    }
   }
 
   /** @throws SpateError INVALID_TORRENT when there was no torrent, and that is not told of yet */
@@ -189,6 +199,10 @@ class Intake {
         return [];
     }
   }
+}
+
+function cutOff(reason: SpateError): SpateError {
+  return new SpateError(reason.code, `${reason.message} before the list on stdin had ended`);
 }
 
 function journalSettings(sources: readonly string[], { state, out, watch = [], shard }: BatchFlags, output: Output) {

@@ -222,6 +222,33 @@ test('a deadline ends a batch', async () => {
   ]);
 });
 
+test('a deadline ends a batch whose stdin goes on, with exit code 5', async () => {
+  const many = await manyTorrents({ count: 1, length: KIB, pieceLength: 16 * KIB });
+  await many.seed();
+  const args = ['-', '--deadline', '3s', '--json'];
+  const stdin = `${many.paths[0]}\n`;
+  const { code, stdout, stderr } = await spate(batch(many, ...args), { ...env(many), stdin, keepsStdin: true });
+  expect(code).toBe(5);
+  expect(stderr).toContain('spate: the deadline of 3 s was reached before the list on stdin had ended\n');
+  const told = { exitCode: 5, error: { code: 'STALLED' }, totals: { states: { done: 1 } } };
+  expect(JSON.parse(stdout)).toMatchObject(told);
+});
+
+test.each([
+  ['with everything done', [0, 1], 0],
+  ['with nothing done', [], 5],
+  ['with one done', [0], 7],
+])('a deadline ends a watch, %s', async (_what, seeded, expected) => {
+  const many = await manyTorrents({ count: 2, length: KIB, pieceLength: 16 * KIB });
+  if (seeded.length > 0) await many.seed(...seeded);
+  const failed = join(many.folder, 'failed.txt');
+  const args = ['--watch', many.torrents, '--deadline', '3s', '--failed', failed];
+  expect(await spate(batch(many, ...args), env(many))).toMatchObject({ code: expected });
+  expect((await readFile(failed, 'utf8')).split('\n').filter((line) => /^[^#]/.test(line))).toEqual(
+    many.paths.filter((_, n) => !(seeded as number[]).includes(n)),
+  );
+});
+
 test('a disk that is too small ends what has no room on it; with more room the same command finishes', async () => {
   const many = await manyTorrents({ count: 8, length: 256 * KIB, pieceLength: 32 * KIB });
   await many.seed();
