@@ -79,6 +79,8 @@ export class Batch {
   readonly #done = deferred();
   readonly #timer: NodeJS.Timeout;
   #isOpen = true;
+  /** Why what is not done has failed. */
+  #stopReason: SpateError | undefined;
   /** Of items that are over; those that were there before are done, too. */
   #over = { done: 0, failed: 0, downloaded: 0 };
   #counted = 0;
@@ -131,6 +133,7 @@ export class Batch {
       return this.#emit(item, { type: 'already' });
     }
     this.#schedule.add(item);
+    if (this.#stopReason !== undefined) return this.#fail(item, this.#stopReason);
     this.#pump();
   }
 
@@ -142,9 +145,10 @@ export class Batch {
 
   /**
    * Starts nothing more, and takes what is there out of the session. Resolves when that is done, and so does `done`.
-   * @param reason why everything that is not done has failed; it is only stopped when absent
+   * @param reason why everything that is not done, or comes later, has failed; it is only stopped when absent
    */
   async stop(reason?: SpateError): Promise<void> {
+    this.#stopReason ??= reason;
     clearInterval(this.#timer);
     this.#halt.abort();
     for (const item of this.#active) this.#end(item, reason ?? 'stopped');

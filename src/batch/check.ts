@@ -6,22 +6,21 @@ import { requirePath } from '../protocol/source.js';
 import { chosenFiles } from '../storage/selection.js';
 import { isMissing, readTorrentFile } from '../storage/torrent-source.js';
 import { hex } from '../text.js';
-import type { Checked, Entry, Refused } from './entry.js';
+import { type Checked, type Entry, isRefused, type Refused } from './entry.js';
 
 /**
  * @param listFolder where a relative path that leads nowhere from the working directory is looked up next; what is found there
- * has that path as its source
+ * has that path as its source, sound or not
  */
 export function check(entry: Entry, listFolder?: string): Checked | Refused {
-  const { place, source } = entry;
-  try {
-    requirePath(source);
-    const found = read(source, listFolder);
-    return checked({ ...entry, source: found.path }, found.metainfo);
-  } catch (error) {
-    if (!(error instanceof SpateError)) throw error;
-    return { place, source, entry, error };
-  }
+  const { source } = entry;
+  const here = checkThere(entry);
+  if (listFolder === undefined || isAbsolute(source) || !isOfNoFile(here)) return here;
+  const beside = checkThere({ ...entry, source: join(listFolder, source) });
+  if (!isOfNoFile(beside)) return beside;
+  const where = `neither in the working directory nor in ${listFolder}, where the list is`;
+  const message = `cannot read ${source}: expected a .torrent file, but it is ${where}`;
+  return { ...here, error: new SpateError('INVALID_TORRENT', message, { cause: beside.error }) };
 }
 
 /**
@@ -38,22 +37,19 @@ export function readAgain({ entry, infohash }: Pick<Checked, 'entry' | 'infohash
   );
 }
 
-function read(source: string, listFolder: string | undefined): { readonly path: string; readonly metainfo: Metainfo } {
+function checkThere(entry: Entry): Checked | Refused {
+  const { place, source } = entry;
   try {
-    return { path: source, metainfo: readTorrentFile(source) };
+    requirePath(source);
+    return checked(entry, readTorrentFile(source));
   } catch (error) {
-    if (listFolder === undefined || isAbsolute(source) || !isMissing((error as Error).cause)) throw error;
+    if (!(error instanceof SpateError)) throw error;
+    return { place, source, entry, error };
   }
-  const path = join(listFolder, source);
-  try {
-    return { path, metainfo: readTorrentFile(path) };
-  } catch (error) {
-    if (!isMissing((error as Error).cause)) throw error;
-    const where = `neither in the working directory nor in ${listFolder}, where the list is`;
-    throw new SpateError('INVALID_TORRENT', `cannot read ${source}: expected a .torrent file, but it is ${where}`, {
-      cause: error,
-    });
-  }
+}
+
+function isOfNoFile(item: Checked | Refused): item is Refused {
+  return isRefused(item) && isMissing(item.error.cause);
 }
 
 function checked(entry: Entry, metainfo: Metainfo): Checked {

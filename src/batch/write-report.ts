@@ -1,5 +1,7 @@
 /** Writes the files that a batch leaves for its user: whole or not at all. */
+import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileError } from '../errors.js';
 import { isMissing } from '../storage/torrent-source.js';
 
@@ -12,14 +14,11 @@ export async function writeReport(path: string, text: string): Promise<void> {
   try {
     const target = await targetOf(path);
     if (target === undefined) return await writeFile(path, text);
-    const temporary = `${target}.new`;
-    try {
-      await writeThrough(temporary, text);
-      await rename(temporary, target);
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {});
+    const temporary = await writeBeside(target, text);
+    await rename(temporary, target).catch(async (error: unknown) => {
+      await remove(temporary);
       throw error;
-    }
+    });
   } catch (error) {
     throw fileError(`write ${path}`, error);
   }
@@ -33,8 +32,7 @@ export async function requireWritable(path: string): Promise<void> {
   try {
     const target = await targetOf(path);
     if (target === undefined) return;
-    await writeThrough(`${target}.new`, '');
-    await rm(`${target}.new`);
+    await rm(await writeBeside(target, ''));
   } catch (error) {
     throw fileError(`write ${path}`, error);
   }
@@ -52,12 +50,24 @@ async function targetOf(path: string): Promise<string | undefined> {
   }
 }
 
-async function writeThrough(path: string, text: string): Promise<void> {
-  const file = await open(path, 'w');
+/** Writes a text to a file of its own beside the target, flushed. @returns its path */
+async function writeBeside(target: string, text: string): Promise<string> {
+  // With a dot, as a target that ends in a slash names a folder, which has to be there.
+  const path = join(dirname(`${target}.`), `.spate-${randomBytes(8).toString('hex')}.new`);
+  const file = await open(path, 'wx');
   try {
     await file.writeFile(text);
     await file.sync();
+  } catch (error) {
+    await remove(path);
+    throw error;
   } finally {
     await file.close();
   }
+  return path;
+}
+
+/** What failed before is told of, this is not. */
+async function remove(path: string): Promise<void> {
+  await rm(path, { force: true }).catch(() => {});
 }

@@ -15,7 +15,7 @@ import { formatBytes, formatRate, formatSeconds } from '../units.js';
 import type { BatchFlags } from './batch.js';
 import { batchLine, batchLines } from './batch-progress.js';
 import { type EventLog, eventOf, openEvents } from './events.js';
-import { combinedExitCode, exitCodeOf } from './exit-codes.js';
+import { combinedExitCode, EXIT, exitCodeOf } from './exit-codes.js';
 import type { Output } from './output.js';
 import { showLines } from './progress.js';
 
@@ -30,6 +30,8 @@ export class BatchTeller {
   readonly #duplicates: Checked[] = [];
   #events: EventLog | undefined;
   #batch: Batch | undefined;
+  #isOver = false;
+  #problem: unknown;
   #hide = (): void => {};
   #timer: NodeJS.Timeout | undefined;
 
@@ -38,14 +40,14 @@ export class BatchTeller {
     this.#output = output;
   }
 
-  /** How many lines and files were no item. */
-  get refused(): number {
-    return this.#refused.length;
+  /** Something was refused that should not be left out. */
+  get hasRefused(): boolean {
+    return this.#refused.length > 0 && this.#flags.skipInvalid !== true;
   }
 
   /** By how the items ended. */
   get exitCode(): number {
-    const invalid = this.#flags.skipInvalid === true ? [] : this.#refused.map(({ error }) => exitCodeOf(error));
+    const invalid = this.hasRefused ? this.#refused.map(({ error }) => exitCodeOf(error)) : [];
     const items = (this.#batch?.items ?? []).map(({ error, state }) => (state === 'failed' ? exitCodeOf(error) : 0));
     return combinedExitCode([...invalid, ...items]);
   }
@@ -70,6 +72,17 @@ export class BatchTeller {
     this.#duplicates.push(checked);
     this.#output.note(text);
     this.#events?.emit('warn', { infohash: checked.infohash, message: text });
+  }
+
+  /** What is no fault of an item, and ends nothing: it counts when all else went well. */
+  onProblem(error: unknown): void {
+    this.#problem ??= error;
+    this.#output.error(error);
+  }
+
+  /** There will be no batch, for what was refused. */
+  onNothing(): void {
+    this.#isOver = true;
   }
 
   follow(batch: Batch): void {
@@ -135,20 +148,21 @@ export class BatchTeller {
 
   /**
    * The last words: reports, events, stdout.
-   * @returns why a report could not be written, if so
+   * @param ownCode what to exit with, unless there was a problem and it is 0
+   * @returns what to exit with
    */
-  async sumUp(exitCode: number, failure: unknown): Promise<unknown> {
+  async sumUp(ownCode: number, failure: unknown): Promise<number> {
     const seconds = (performance.now() - this.#startedAt) / 1000;
     const rows = this.#rows();
     const totals = totalsOf(rows, seconds);
-    let problem: unknown;
-    try {
-      if (this.#events !== undefined) await this.#writeFiles(rows, seconds);
-    } catch (error) {
-      problem = error;
-      this.#output.error(error);
+    // A run that failed before it began leaves what the last one wrote.
+    const hasBegun = this.#batch !== undefined || this.#isOver;
+    if (hasBegun && (failure === undefined || rows.length > 0)) {
+      await this.#writeFiles(rows, seconds).catch((error: unknown) => this.onProblem(error));
     }
-    const error = failure === undefined ? {} : { error: factsOf(failure) };
+    const reason = failure ?? this.#problem;
+    const exitCode = ownCode === EXIT.ok && reason !== undefined ? exitCodeOf(reason) : ownCode;
+    const error = reason === undefined ? {} : { error: factsOf(reason) };
     this.#events?.emit('summary', { exitCode, ...error, totals });
     this.#events?.close();
     if (this.#flags.json) {
@@ -156,7 +170,7 @@ export class BatchTeller {
     } else if (failure === undefined && this.#batch !== undefined && this.#flags.events !== '-') {
       this.#output.success('done', doneText(totals, seconds));
     }
-    return problem;
+    return exitCode;
   }
 
   async #writeFiles(rows: readonly Row[], seconds: number): Promise<void> {

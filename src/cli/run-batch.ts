@@ -3,10 +3,11 @@
  * batch decides what is done when; what is told of it to people and programs is `batch-teller.ts`'s.
  */
 import { hash } from 'node:crypto';
+import { realpathSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Batch } from '../batch/batch.js';
-import { type Checked, isRefused } from '../batch/entry.js';
+import { type Checked, isRefused, type Refused } from '../batch/entry.js';
 import { readInputs, streamInput } from '../batch/inputs.js';
 import { Journal } from '../batch/journal.js';
 import { duplicateText, Merge } from '../batch/merge.js';
@@ -17,7 +18,6 @@ import { SpateError } from '../errors.js';
 import { Session } from '../session.js';
 import type { BatchFlags } from './batch.js';
 import { BatchTeller } from './batch-teller.js';
-import { exitCodeOf } from './exit-codes.js';
 import { seedGoalOf, sessionSettings } from './flags.js';
 import { runOrderly } from './orderly.js';
 import { Output } from './output.js';
@@ -29,10 +29,10 @@ export async function batch(sources: readonly string[], flags: BatchFlags): Prom
   const output = new Output(flags);
   const teller = new BatchTeller(flags, output);
   const ended = await runOrderly(output, (signal) => runBatch(sources, flags, teller, output, signal));
-  const exitCode = ended.exitCode(teller.exitCode);
-  const reportFailure = ended.isOverdue ? undefined : await teller.sumUp(exitCode, ended.failure);
+  const ownCode = ended.exitCode(teller.exitCode);
+  const exitCode = ended.isOverdue ? ownCode : await teller.sumUp(ownCode, ended.failure);
   ended.leave();
-  return exitCode === 0 && reportFailure !== undefined ? exitCodeOf(reportFailure) : exitCode;
+  return exitCode;
 }
 
 async function runBatch(
@@ -43,9 +43,10 @@ async function runBatch(
   signal: AbortSignal,
 ): Promise<void> {
   requireSources(sources, flags);
-  for (const path of [...(flags.report ?? []), ...(flags.failed === undefined ? [] : [flags.failed])]) {
-    await requireWritable(path);
-  }
+  const { report = [], failed, events } = flags;
+  const reports = failed === undefined ? report : [...report, failed];
+  requireNoSource(events === undefined || events === '-' ? reports : [...reports, events], sources);
+  for (const path of reports) await requireWritable(path);
   teller.open();
   const intake = new Intake(flags, teller);
   const first = await intake.read(sources, signal);
@@ -59,8 +60,9 @@ async function runBatch(
     teller.follow(running);
     try {
       for (const item of first) running.add(item);
-      const feeding = intake.feed(sources, running, signal);
-      await unlessAborted(Promise.all([feeding, untilDone(running, flags.deadline)]), signal).catch(
+      const late = new AbortController();
+      const feeding = intake.feed(sources, running, signal, late.signal);
+      await unlessAborted(Promise.all([feeding, untilDone(running, flags.deadline, late)]), signal).catch(
         (error: unknown) => {
           if (!signal.aborted) throw error;
         },
@@ -86,14 +88,35 @@ function requireSources(sources: readonly string[], { watch }: BatchFlags): void
     throw new SpateError('USAGE', 'expected - once: there is one stdin');
 }
 
-async function untilDone(running: Batch, deadlineMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    if (deadlineMs > 0) timer = setTimeout(resolve, deadlineMs, 'late');
-  });
+/** A run that is refused would leave its own list without what was sound in it. */
+function requireNoSource(outputs: readonly string[], sources: readonly string[]): void {
+  for (const path of outputs) {
+    const target = fileAt(path);
+    const source = target && sources.find((each) => each !== '-' && fileAt(each) === target);
+    if (!source) continue;
+    const message = `expected a file of its own to write to, got ${path}, which is the source ${source} itself`;
+    throw new SpateError('USAGE', message);
+  }
+}
+
+/** The regular file that a path leads to; `undefined` for anything else, such as a glob. */
+function fileAt(path: string): string | undefined {
   try {
-    if ((await Promise.race([running.done, late])) !== 'late') return;
-    await running.stop(new SpateError('STALLED', `the deadline of ${Math.round(deadlineMs / 1000)} s was reached`));
+    return statSync(path).isFile() ? realpathSync.native(path) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param late aborted when the deadline comes before everything is done */
+async function untilDone(running: Batch, deadlineMs: number, late: AbortController): Promise<void> {
+  const reason = new SpateError('STALLED', `the deadline of ${Math.round(deadlineMs / 1000)} s was reached`);
+  const timer = deadlineMs > 0 ? setTimeout(() => late.abort(reason), deadlineMs) : undefined;
+  try {
+    await unlessAborted(running.done, late.signal);
+  } catch (error) {
+    if (error !== reason) throw error;
+    await running.stop(reason);
   } finally {
     clearTimeout(timer);
   }
@@ -104,6 +127,7 @@ class Intake {
   readonly #flags: BatchFlags;
   readonly #teller: BatchTeller;
   readonly #merge: Merge;
+  #hasTaken = false;
 
   constructor(flags: BatchFlags, teller: BatchTeller) {
     this.#flags = flags;
@@ -120,30 +144,47 @@ class Intake {
     const { checked, refused } = await readInputs(finite, signal);
     for (const each of refused) this.#teller.onRefused(each);
     const items = checked.flatMap((each) => this.#take(each));
-    const isRefused = this.#teller.refused > 0 && this.#flags.skipInvalid !== true;
-    const isEmpty = checked.length === 0 && finite.length === sources.length && this.#flags.watch === undefined;
-    if (isEmpty && !isRefused) throw new SpateError('INVALID_TORRENT', 'there is no torrent in what was given');
-    return isRefused ? undefined : items;
+    const isAll = finite.length === sources.length && this.#flags.watch === undefined;
+    if (!this.#teller.hasRefused && (this.#hasTaken || !isAll)) return items;
+    this.#teller.onNothing();
+    this.#requireSome();
+    return undefined;
   }
 
-  /** What comes later, as it comes. */
-  async feed(sources: readonly string[], running: Batch, signal: AbortSignal): Promise<void> {
-    const streams = [
-      ...(sources.includes('-') ? [streamInput(process.stdin, signal)] : []),
-      ...(this.#flags.watch === undefined ? [] : [watchFolders(this.#flags.watch, signal)]),
-    ];
-    await Promise.all(
-      streams.map(async (stream) => {
-        for await (const each of stream) {
-          if (isRefused(each)) this.#teller.onRefused(each);
-          else for (const item of this.#take(each)) running.add(item);
-        }
-      }),
-    );
+  /**
+   * What comes later, as it comes.
+   * @param signal ends it without a word
+   * @param late the deadline: ends it, too; who still writes to stdin was cut off, while a watch has no end of its own
+   */
+  async feed(sources: readonly string[], running: Batch, signal: AbortSignal, late: AbortSignal): Promise<void> {
+    const { watch } = this.#flags;
+    const stop = AbortSignal.any([signal, late]);
+    const reading = async (): Promise<void> => {
+      if (!sources.includes('-')) return;
+      await this.#follow(streamInput(process.stdin, stop), running);
+      if (late.aborted) this.#teller.onProblem(cutOff(late.reason));
+      else if (watch === undefined && !signal.aborted) this.#requireSome();
+    };
+    const watching = watch === undefined ? undefined : this.#follow(watchFolders(watch, stop), running);
+    await Promise.all([reading(), watching]);
     running.end();
   }
 
+  async #follow(stream: AsyncIterable<Checked | Refused>, running: Batch): Promise<void> {
+    for await (const each of stream) {
+      if (isRefused(each)) this.#teller.onRefused(each);
+      else for (const item of this.#take(each)) running.add(item);
+    }
+  }
+
+  /** @throws SpateError INVALID_TORRENT when there was no torrent, and that is not told of yet */
+  #requireSome(): void {
+    if (this.#hasTaken || this.#teller.hasRefused) return;
+    throw new SpateError('INVALID_TORRENT', 'there is no torrent in what was given');
+  }
+
   #take(checked: Checked): Checked[] {
+    this.#hasTaken = true;
     const merged = this.#merge.take(checked);
     switch (merged.kind) {
       case 'item':
@@ -158,6 +199,10 @@ class Intake {
         return [];
     }
   }
+}
+
+function cutOff(reason: SpateError): SpateError {
+  return new SpateError(reason.code, `${reason.message} before the list on stdin had ended`);
 }
 
 function journalSettings(sources: readonly string[], { state, out, watch = [], shard }: BatchFlags, output: Output) {

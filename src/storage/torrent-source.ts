@@ -37,7 +37,7 @@ export function sourceError(source: string, error: unknown): SpateError {
 }
 
 export function isMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 

@@ -1,6 +1,7 @@
-import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { spate, startSpate } from '../helpers/cli-run.js';
 import { smallDisk } from '../helpers/fs-small.js';
 import { type ManyTorrents, manyTorrents } from '../helpers/many-torrents.js';
@@ -237,6 +238,33 @@ test('a deadline ends a batch', async () => {
   ]);
 });
 
+test('a deadline ends a batch whose stdin goes on, with exit code 5', async () => {
+  const many = await manyTorrents({ count: 1, length: KIB, pieceLength: 16 * KIB });
+  await many.seed();
+  const args = ['-', '--deadline', '3s', '--json'];
+  const stdin = `${many.paths[0]}\n`;
+  const { code, stdout, stderr } = await spate(batch(many, ...args), { ...env(many), stdin, keepsStdin: true });
+  expect(code).toBe(5);
+  expect(stderr).toContain('spate: the deadline of 3 s was reached before the list on stdin had ended\n');
+  const told = { exitCode: 5, error: { code: 'STALLED' }, totals: { states: { done: 1 } } };
+  expect(JSON.parse(stdout)).toMatchObject(told);
+});
+
+test.each([
+  ['with everything done', [0, 1], 0],
+  ['with nothing done', [], 5],
+  ['with one done', [0], 7],
+])('a deadline ends a watch, %s', async (_what, seeded, expected) => {
+  const many = await manyTorrents({ count: 2, length: KIB, pieceLength: 16 * KIB });
+  if (seeded.length > 0) await many.seed(...seeded);
+  const failed = join(many.folder, 'failed.txt');
+  const args = ['--watch', many.torrents, '--deadline', '3s', '--failed', failed];
+  expect(await spate(batch(many, ...args), env(many))).toMatchObject({ code: expected });
+  expect((await readFile(failed, 'utf8')).split('\n').filter((line) => /^[^#]/.test(line))).toEqual(
+    many.paths.filter((_, n) => !(seeded as number[]).includes(n)),
+  );
+});
+
 test('a disk that is too small ends what has no room on it; with more room the same command finishes', async () => {
   const many = await manyTorrents({ count: 8, length: 256 * KIB, pieceLength: 32 * KIB });
   await many.seed();
@@ -295,4 +323,82 @@ test('killed again and again, a batch of 200 is finished by the same command, an
   expect(await many.complete()).toHaveLength(count);
   // What was under way at a kill may have been on its way, no more than all that may be at a time.
   expect(many.uploaded()).toBeLessThan(count * length * 1.5);
+});
+
+describe('a report and a list of the failed', () => {
+  /** Sound files of an earlier run, and the flags that name them. */
+  async function leftBefore({ folder }: ManyTorrents) {
+    const [report, failed] = [join(folder, 'report.json'), join(folder, 'failed.txt')] as const;
+    for (const path of [report, failed]) await writeFile(path, 'of the last run');
+    const read = () => Promise.all([report, failed].map((path) => readFile(path, 'utf8')));
+    return { report, failed, flags: ['--report', report, '--failed', failed], read };
+  }
+
+  test('stay as they are when a run fails before it begins', async () => {
+    const many = await manyTorrents({ count: 1, length: KIB, pieceLength: 16 * KIB });
+    const { flags, read } = await leftBefore(many);
+    const busy = createServer();
+    await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void busy.close());
+    const { port } = busy.address() as AddressInfo;
+    const args = [many.torrents, join(many.folder, 'nowhere'), '--skip-invalid', '--port', String(port), ...flags];
+    expect(await spate(batch(many, ...args), env(many))).toMatchObject({ code: 10 });
+    expect(await read()).toEqual(['of the last run', 'of the last run']);
+  });
+
+  test('stay as they are when there is nothing on stdin, which is refused as an empty list is', async () => {
+    const many = await manyTorrents({ count: 0, length: 0, pieceLength: 16 * KIB });
+    const { flags, read } = await leftBefore(many);
+    expect(await spate(batch(many, '-', ...flags), { ...env(many), stdin: '# nothing\n' })).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: 'spate: there is no torrent in what was given\n',
+    });
+    expect(await read()).toEqual(['of the last run', 'of the last run']);
+  });
+
+  test('tell of all that was refused, when that is all there was', async () => {
+    const many = await manyTorrents({ count: 0, length: 0, pieceLength: 16 * KIB });
+    const { report, failed, flags } = await leftBefore(many);
+    const list = join(many.folder, 'list.txt');
+    await writeFile(list, 'nowhere.torrent\n');
+    const runs = [batch(many, list, ...flags), batch(many, list, '--skip-invalid', ...flags)];
+    for (const run of runs) {
+      expect(await spate(run, env(many))).toMatchObject({ code: 3 });
+      expect((await reportOf(report)).totals.states).toEqual({ invalid: 1 });
+      expect(await readFile(failed, 'utf8')).toMatch(/\nnowhere\.torrent\n$/);
+    }
+  });
+
+  test.each(['--failed', '--report', '--events'])('are no source: %s is refused when it is one', async (flag) => {
+    const many = await manyTorrents({ count: 1, length: KIB, pieceLength: 16 * KIB });
+    const [list, link] = [join(many.folder, 'list.json'), join(many.folder, 'link.json')];
+    const text = `${many.paths[0]}\nnowhere.torrent\n`;
+    await writeFile(list, text);
+    await symlink(list, link);
+    const { code, stderr } = await spate(batch(many, list, `${flag}=${link}`), env(many));
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `spate: expected a file of its own to write to, got ${link}, which is the source ${list} itself\n`,
+    });
+    expect(await readFile(list, 'utf8')).toBe(text);
+  });
+
+  test('that cannot be written in the end are exit code 8, and so says the summary', async () => {
+    const many = await manyTorrents({ count: 1, length: KIB, pieceLength: 16 * KIB });
+    await many.seed();
+    const [gone, events] = [join(many.folder, 'gone'), join(many.folder, 'events.jsonl')];
+    await mkdir(gone);
+    const flags = ['--report', join(gone, 'r.json'), `--events=${events}`, '--json', '-v'];
+    const running = startSpate(batch(many, '-', ...flags), { ...env(many), keepsStdin: true });
+    await running.said('listening on port');
+    await rmdir(gone);
+    running.child.stdin!.end(many.paths[0]);
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(8);
+    const told = { exitCode: 8, error: { code: 'LOCAL_IO' }, totals: { states: { done: 1 } } };
+    expect(JSON.parse(stdout)).toMatchObject(told);
+    const [summary] = (await readFile(events, 'utf8')).trimEnd().split('\n').slice(-1);
+    expect(JSON.parse(summary!)).toMatchObject({ type: 'summary', ...told });
+  });
 });

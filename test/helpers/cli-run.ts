@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Written to stdin, which is empty otherwise. */
   readonly stdin?: Uint8Array | string;
+  /** More may be written to stdin later. */
+  readonly keepsStdin?: boolean;
   /** Most files the process may have open; as many as this one when absent. Not on Windows. */
   readonly fileLimit?: number;
 }
@@ -51,7 +53,8 @@ export function startSpate(args: readonly string[], options: RunOptions = {}): R
     text.stderr += chunk;
   });
   child.stdin.on('error', () => {});
-  child.stdin.end(options.stdin);
+  if (options.stdin !== undefined) child.stdin.write(options.stdin);
+  if (options.keepsStdin !== true) child.stdin.end();
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, ...text }));

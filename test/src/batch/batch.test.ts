@@ -380,8 +380,14 @@ describe('Batch', () => {
     await started(1);
     downloads[0]!.finish();
     await started(2);
-    await batch.stop(new SpateError('STALLED', 'the deadline was reached'));
-    expect(batch.items.map(({ state }) => state)).toEqual(['done', 'failed', 'failed']);
+    const reason = new SpateError('STALLED', 'the deadline was reached');
+    const stopped = batch.stop(reason);
+    batch.add(await torrent('d'));
+    await stopped;
+    batch.add(await torrent('e'));
+    expect(batch.items.map(({ state }) => state)).toEqual(['done', 'failed', 'failed', 'failed', 'failed']);
+    expect(batch.items.slice(1).map(({ error }) => error)).toEqual(Array(4).fill(reason));
+    expect(batch.tally).toMatchObject({ done: 1, failed: 4 });
   });
 
   it('seeds what is done until it has given enough or long enough, and the next takes its place', async () => {

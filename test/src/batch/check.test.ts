@@ -84,8 +84,24 @@ describe('a relative path of a list', () => {
     );
   });
 
+  it('that leads to no sound torrent in the folder of the list is refused by its path there', async () => {
+    const folder = await temporaryFolder();
+    const source = join(folder, 'cut.torrent');
+    await writeFile(source, torrent.bytes.subarray(0, -1));
+    // So that it can be given again from the same working directory.
+    expect(check({ place, source: 'cut.torrent', id: '7' }, folder)).toMatchObject({
+      source,
+      entry: { source, id: '7' },
+      error: { code: 'INVALID_TORRENT', message: expect.stringContaining(`${source}: invalid torrent`) },
+    });
+  });
+
   it('that leads to something else here is not looked for there', async () => {
     const folder = await temporaryFolder();
+    await writeFile(join(folder, 'src'), torrent.bytes);
+    expect(check({ place, source: 'src' }, folder)).toMatchObject({
+      error: { message: 'cannot read src: expected a .torrent file, but it is a folder' },
+    });
     await writeFile(join(folder, 'package.json'), torrent.bytes);
     expect(isRefused(check({ place, source: 'package.json' }, folder))).toBe(true);
   });

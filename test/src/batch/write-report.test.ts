@@ -14,6 +14,25 @@ test('a report is written whole, over what was there, and leaves nothing beside 
   expect(await readdir(folder)).toEqual(['report.json']);
 });
 
+test('a file of the user beside the report, whatever its name, stays as it is', async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, 'report.json');
+  const mine = `${path}.new`;
+  await writeFile(mine, 'mine');
+  await requireWritable(path);
+  await writeReport(path, 'new');
+  expect(await readFile(mine, 'utf8')).toBe('mine');
+  expect(await readdir(folder)).toEqual(['report.json', 'report.json.new']);
+});
+
+test('a report may have the longest name that a file can have', async () => {
+  const folder = await temporaryFolder();
+  const name = `${'r'.repeat(250)}.json`;
+  await requireWritable(join(folder, name));
+  await writeReport(join(folder, name), 'text');
+  expect(await readdir(folder)).toEqual([name]);
+});
+
 test('a link to a report stays one', async () => {
   const folder = await temporaryFolder();
   await writeFile(join(folder, 'real.json'), 'old');
@@ -54,6 +73,7 @@ test('that a report could not be written is known before', async () => {
     message: expect.stringContaining(`cannot write ${nowhere}: `),
   });
   await expect(writeReport(nowhere, '')).rejects.toMatchObject({ code: 'LOCAL_IO' });
+  await expect(requireWritable(join(folder, 'none/'))).rejects.toMatchObject({ code: 'LOCAL_IO' });
   await mkdir(join(folder, 'dir.json'));
   await expect(requireWritable(join(folder, 'dir.json'))).rejects.toThrow('it is a folder');
 });
