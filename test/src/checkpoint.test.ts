@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -105,6 +105,9 @@ describe('a checkpoint', () => {
     ).toEqual([
       'fdatasync f0',
       'fdatasync f1',
+      // In their place, and what is recorded of them.
+      'lstat f0',
+      'lstat f1',
       'lstat f0',
       'lstat f1',
       'writev .resume.new',
@@ -187,6 +190,16 @@ describe('a checkpoint', () => {
     await next.write(6);
     await expect(next.checkpoint.finish()).rejects.toMatchObject({ code: 'LOCAL_IO' });
     expect(next.disk.named('rename')).toEqual([]);
+  });
+
+  it('names nothing that was written to a file which was moved away and replaced', async () => {
+    const it = await begun();
+    await it.write(1);
+    const path = pathOf(it.root, FILES[0]!);
+    renameSync(path, `${path}.moved`);
+    writeFileSync(path, new Uint8Array(40));
+    await expect(it.checkpoint.finish()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    expect((await recalled(it)).good).toEqual([]);
   });
 
   it('that cannot be saved is a warning, not the end of the download', async () => {
