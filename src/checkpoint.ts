@@ -1,7 +1,7 @@
 /**
  * What of one torrent would survive a power cut, and the record of it: it owns which pieces are flushed, which are only
- * written, and the resume state that names the former. It holds the lock of the torrent in its folder. Its owner tells it
- * what was written and when to look at the clock.
+ * written, and the resume state that names the former. It holds the lock of the torrent in its folder, and that of its path, which
+ * another torrent may have too. Its owner tells it what was written and when to look at the clock.
  *
  * The order that makes a state true: the pieces to be named are taken, their files flushed, and only then looked at for size
  * and time of last change; a piece that is written meanwhile is named next time. A change in between, also our own, makes the
@@ -11,6 +11,7 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { CheckMode } from './api.js';
 import { messageOf, SpateError } from './errors.js';
+import { fold } from './protocol/paths.js';
 import type { Disk } from './storage/disk.js';
 import { flushFile, recordAll, recordOf, type Trust, trustIn } from './storage/file-records.js';
 import type { FolderFlushes } from './storage/folder-flush.js';
@@ -45,14 +46,22 @@ export interface CheckpointSettings {
   readonly onWarning: (message: string) => void;
 }
 
+/** What one process at a time may have. */
+interface Claim {
+  readonly key: string;
+  /** What the other one does that has it. */
+  readonly held: string;
+}
+
 export class Checkpoint {
   readonly #settings: CheckpointSettings;
   readonly #file: ResumeStore;
-  readonly #key: string;
+  readonly #torrentClaim: Claim;
+  readonly #pathClaim: Claim;
   readonly #places: readonly FileEntry[];
   /** The place of each file. */
   readonly #placeOf: readonly number[];
-  #lock: Lock | undefined;
+  readonly #locks: Lock[] = [];
   /** Pieces that are flushed. */
   readonly #flushed: Bitfield;
   /** Pieces that are written, or were found written, since the last flush. */
@@ -70,13 +79,17 @@ export class Checkpoint {
   #failure: unknown;
 
   constructor(settings: CheckpointSettings) {
-    const { infohash, geometry, files, places = files, stateFolder, root, disk, folders } = settings;
+    const { infohash, geometry, files, places = files, stateFolder, root, name, disk, folders } = settings;
+    const folder = realFolder(root);
     this.#settings = settings;
     this.#places = places;
     this.#placeOf = placesIn(places, files);
-    this.#key = stateKey(infohash, realFolder(root));
+    const key = stateKey(infohash, folder);
+    this.#torrentClaim = { key, held: `${name} is being downloaded into ${root}` };
+    const held = `another torrent is being downloaded to ${join(root, name)}`;
+    this.#pathClaim = { key: `path ${join(folder, fold(name))}`, held };
     this.#file = new ResumeStore(
-      statePath(stateFolder, this.#key),
+      statePath(stateFolder, key),
       { infohash, geometry, fileCount: places.length },
       disk,
       folders,
@@ -85,22 +98,29 @@ export class Checkpoint {
   }
 
   /**
-   * Makes this the only download of the torrent into its folder, until `close`. A lock that cannot be had for want of a usable
-   * folder is a warning.
+   * Makes this the only download of the torrent into its folder, and the only one of any torrent to its path, until `close`. A lock
+   * that cannot be had for want of a usable folder is a warning.
    * @throws SpateError ALREADY_RUNNING
    */
   async lock(): Promise<void> {
+    await this.#take(this.#torrentClaim, this.#pathClaim);
+  }
+
+  async #take(...claims: readonly Claim[]): Promise<void> {
     const { stateFolder, random, root, name, onWarning } = this.#settings;
-    try {
-      this.#lock = await takeLock(lockFolder(stateFolder), this.#key, random);
-    } catch (error) {
-      return onWarning(`${messageOf(error)}; nothing keeps a second download of ${name} out of ${root}`);
+    for (const { key, held } of claims) {
+      let lock: Lock | undefined;
+      try {
+        lock = await takeLock(lockFolder(stateFolder), key, random);
+      } catch (error) {
+        return onWarning(`${messageOf(error)}; nothing keeps a second download of ${name} out of ${root}`);
+      }
+      if (lock === undefined) {
+        this.close();
+        throw new SpateError('ALREADY_RUNNING', `${held} by another process; wait for it, or stop it`);
+      }
+      this.#locks.push(lock);
     }
-    if (this.#lock !== undefined) return;
-    throw new SpateError(
-      'ALREADY_RUNNING',
-      `${name} is being downloaded into ${root} by another process; wait for it, or stop it`,
-    );
   }
 
   /**
@@ -185,13 +205,13 @@ export class Checkpoint {
   }
 
   /**
-   * As `finish`, for one that holds no lock: where a download is at work, the state is the download's. The lock is held no
-   * longer than the writing of the state takes.
+   * As `finish`, for one that holds no lock: where a download of the torrent is at work, the state is the download's. The lock is
+   * held no longer than the writing of the state takes; that of the path, which is for those who write there, not at all.
    */
   async finishIfFree(): Promise<void> {
     if (!this.#isDue || !(await this.#flush())) return;
     try {
-      await this.lock();
+      await this.#take(this.#torrentClaim);
     } catch {
       return;
     }
@@ -199,10 +219,9 @@ export class Checkpoint {
     this.close();
   }
 
-  /** Gives the lock back. Safe to call again. */
+  /** Gives the locks back. Safe to call again. */
   close(): void {
-    this.#lock?.release();
-    this.#lock = undefined;
+    for (const lock of this.#locks.splice(0)) lock.release();
   }
 
   async #save(): Promise<void> {

@@ -110,6 +110,6 @@ function cut(text: string, maxBytes: number): string {
  * Equal for two names that some file system takes for one. JavaScript has no case folding; lower, then upper case of the
  * decomposed form folds at least as much (`ẞ`, `ß` and `ss` are one), and what comes out is decomposed again.
  */
-function fold(name: string): string {
+export function fold(name: string): string {
   return name.normalize('NFD').toLowerCase().toUpperCase();
 }

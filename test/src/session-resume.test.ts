@@ -16,11 +16,17 @@ const torrent = smallTorrent(3 * 8 * BLOCK, 8 * BLOCK);
 const TICK_MS = 10;
 
 /** A session's run of the torrent. */
-async function run(out: string, stateFolder: string, port: number, settings: SessionSettings = {}) {
+async function run(
+  out: string,
+  stateFolder: string,
+  port: number,
+  settings: SessionSettings = {},
+  bytes = torrent.bytes,
+) {
   const session = await openSession({ haveBatchMs: TICK_MS }, { stateFolder, ...settings });
   const events: DownloadEvent[] = [];
   const peers = [{ host: '127.0.0.1', port }];
-  const download = session.add(torrent.bytes, { out, peers, onEvent: (event) => events.push(event) });
+  const download = session.add(bytes, { out, peers, onEvent: (event) => events.push(event) });
   return { session, download, events };
 }
 
@@ -93,6 +99,24 @@ it('a second session is kept out of the folder while the first one downloads', a
   second.download.ended.catch(() => {});
   await first.session.close();
   await first.download.done.catch(() => {});
+});
+
+it('a second session is kept off the path of another torrent, until that ends', async () => {
+  const [out, state] = [await emptyFolder(), await emptyFolder()];
+  const other = smallTorrent(BLOCK, BLOCK, { name: torrent.name.toUpperCase(), seed: 2 });
+  const silent = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+  const seed = await ending(ScriptedSeed.listen(other));
+  const first = await run(out, state, silent.port);
+  while (silent.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  const second = await run(out, state, seed.port, {}, other.bytes);
+  await expect(second.download.done).rejects.toMatchObject({
+    code: 'ALREADY_RUNNING',
+    message: expect.stringContaining(`downloaded to ${join(out, other.name)} by another process`),
+  });
+  second.download.ended.catch(() => {});
+  await first.session.close();
+  await first.download.done.catch(() => {});
+  await (await run(out, state, seed.port, {}, other.bytes)).download.done;
 });
 
 it('a piece that was named and is cut off is fetched again', async () => {
