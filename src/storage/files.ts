@@ -3,7 +3,8 @@
  * queue (`write-queue.ts`) and no judge of paths, which the metainfo has checked. BEP 3, BEP 47.
  *
  * Files come into being when first written. One opened for writing gets its exact length at once: a shorter one grows, sparse;
- * a longer one is cut, since it is being overwritten anyway. Reading makes and changes no file. Pad files are never on disk.
+ * a longer one is cut, since it is being overwritten anyway; one that shall be empty is not, since nothing is written to it. Reading
+ * makes and changes no file. Pad files are never on disk.
  * Symlinks: refused as the file itself, followed in folders as long as they stay inside the root.
  */
 import { fileError, SpateError } from '../errors.js';
@@ -55,7 +56,7 @@ export class FileStore implements Storage {
     this.#context = { root, disk: this.#disk, folders, closeFailure: undefined };
   }
 
-  /** Makes the root folder and the zero-length files. @throws SpateError (LOCAL_IO, DISK_FULL) naming the path */
+  /** Makes the root folder and the zero-length files that are not there. @throws SpateError (LOCAL_IO, DISK_FULL) naming the path */
   prepare(): Promise<void> {
     return this.#run(async () => {
       this.#assertWritable();

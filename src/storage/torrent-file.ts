@@ -53,7 +53,8 @@ export class TorrentFile implements CachedFile {
       const facts = await call<FileFacts>((done) => disk.fstat(fd, done));
       if (!facts.isFile()) throw notAFile();
       const { length, position } = this.#entry;
-      if (this.#writing && position === undefined && Number(facts.size) !== length) {
+      // One without bytes gets none written: what is in it is somebody's.
+      if (this.#writing && position === undefined && length > 0 && Number(facts.size) !== length) {
         if (this.#opened !== undefined) throw changed(length, facts.size);
         await call((done) => disk.ftruncate(fd, length, done));
       }

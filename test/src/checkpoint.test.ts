@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Checkpoint } from '../../src/checkpoint.js';
@@ -13,8 +13,8 @@ import { pathOf, table } from '../helpers/fs-table.js';
 import { temporaryFolder } from '../helpers/fs-temp.js';
 
 const PIECE = 10;
-/** Pieces 0 to 3, 4 to 9; none lies in both. */
-const FILES = table(40, 60);
+/** Pieces 0 to 3, 4 to 9; none lies in both. The last one is empty. */
+const FILES = table(40, 60, 0);
 const GEOMETRY = new Geometry({ length: 100, pieceLength: PIECE });
 const piece = (index: number): PieceIndex => GEOMETRY.pieceIndex(index)!;
 
@@ -222,6 +222,15 @@ describe('the next run', () => {
     expect(await recalled(it)).toMatchObject({ judged: [4, 5, 6, 7, 8, 9], good: [5, 9] });
     expect(await recalled(it, 'none')).toMatchObject({ judged: ALL, good: [1, 5, 9] });
     expect(await recalled(it, 'full')).toMatchObject({ judged: [], good: [] });
+  });
+
+  it('tells of bytes in a file that shall be empty, and believes in the others', async () => {
+    const it = await left(1, 5, 9);
+    const path = pathOf(it.root, FILES[2]!);
+    mkdirSync(dirname(path));
+    writeFileSync(path, 'notes');
+    const warnings = [expect.stringContaining(`${path} has 5 bytes, expected 0`)];
+    expect(await recalled(it)).toMatchObject({ judged: ALL, good: [1, 5, 9], warnings });
   });
 
   it('does not believe in a file that is gone', async () => {

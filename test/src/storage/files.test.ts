@@ -168,6 +168,19 @@ describe('writing', () => {
     await store.close();
   });
 
+  it('leaves a file alone that has bytes and shall be empty', async () => {
+    const root = await temporaryFolder();
+    const files = table(0, 4);
+    mkdirSync(join(root, 'd0'));
+    writeFileSync(pathOf(root, files[0]!), 'notes');
+    const { store } = setUp({ root, files, limit: 1 });
+    await store.prepare();
+    await store.write(0, [new Uint8Array(4)]);
+    await store.prepare();
+    expect(readFileSync(pathOf(root, files[0]!), 'utf8')).toBe('notes');
+    await store.close();
+  });
+
   it('makes the root when there is nothing else to make', async () => {
     const root = join(await temporaryFolder(), 'new');
     const { store } = setUp({ root, files: table(5) });
