@@ -215,7 +215,7 @@ export class Checkpoint {
     } catch {
       return;
     }
-    await this.#store(new Map());
+    await this.#store(new Map(this.#partials));
     this.close();
   }
 

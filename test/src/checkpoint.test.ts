@@ -252,6 +252,25 @@ describe('the next run', () => {
     expect((await recalled(it)).partials.size).toBe(0);
   });
 
+  it('knows them still when a seed has hashed what had changed beside them and saved that', async () => {
+    const it = await begun();
+    await it.write(1);
+    await it.store.write(50, [new Uint8Array(PIECE)]);
+    const present = Uint8Array.from([1]);
+    it.checkpoint.onSpilled(piece(5), present);
+    await it.checkpoint.finish();
+    await it.store.close();
+    utimesSync(pathOf(it.root, FILES[0]!), 1, 1);
+    const seed = await world(it.folder);
+    await seed.checkpoint.recall('auto');
+    const have = new Bitfield(10);
+    have.set(piece(1));
+    seed.checkpoint.onChecked(have, new Bitfield(10));
+    await seed.checkpoint.finishIfFree();
+    const { good, partials } = await recalled(it);
+    expect({ good, partials: [...partials] }).toEqual({ good: [1], partials: [[5, present]] });
+  });
+
   it('without a state hashes everything, or with none believes nothing', async () => {
     const it = await begun();
     mkdirSync(it.root);
