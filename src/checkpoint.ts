@@ -1,6 +1,6 @@
 /**
  * What of one torrent would survive a power cut, and the record of it: it owns which pieces are flushed, which are only
- * written, and the resume state that names the former. It holds the lock of the torrent in its folder. Its owner tells it
+ * written, and the resume state that names the former. It holds the lock of the path that is written to. Its owner tells it
  * what was written and when to look at the clock.
  *
  * The order that makes a state true: the pieces to be named are taken, their files flushed, and only then looked at for size
@@ -10,6 +10,7 @@
 import { join } from 'node:path';
 import type { CheckMode } from './api.js';
 import { messageOf, SpateError } from './errors.js';
+import { fold } from './protocol/paths.js';
 import type { Disk } from './storage/disk.js';
 import { flushFile, recordAll, recordOf, type Trust, trustIn } from './storage/file-records.js';
 import type { FolderFlushes } from './storage/folder-flush.js';
@@ -48,7 +49,7 @@ export interface CheckpointSettings {
 export class Checkpoint {
   readonly #settings: CheckpointSettings;
   readonly #file: ResumeStore;
-  readonly #key: string;
+  readonly #lockKey: string;
   readonly #places: readonly FileEntry[];
   /** The place of each file. */
   readonly #placeOf: readonly number[];
@@ -70,13 +71,14 @@ export class Checkpoint {
   #failure: unknown;
 
   constructor(settings: CheckpointSettings) {
-    const { infohash, geometry, files, places = files, stateFolder, root, disk, folders } = settings;
+    const { infohash, geometry, files, places = files, stateFolder, root, name, disk, folders } = settings;
     this.#settings = settings;
     this.#places = places;
     this.#placeOf = placesIn(places, files);
-    this.#key = stateKey(infohash, realPath(root));
+    const folder = realPath(root);
+    this.#lockKey = `path ${join(folder, fold(name))}`;
     this.#file = new ResumeStore(
-      statePath(stateFolder, this.#key),
+      statePath(stateFolder, stateKey(infohash, folder)),
       { infohash, geometry, fileCount: places.length },
       disk,
       folders,
@@ -85,14 +87,14 @@ export class Checkpoint {
   }
 
   /**
-   * Makes this the only download of the torrent into its folder, until `close`. A lock that cannot be had for want of a usable
-   * folder is a warning.
+   * Makes this the only download to its path, of this torrent or another one of its name, until `close`. A lock that cannot be had for
+   * want of a usable folder is a warning.
    * @throws SpateError ALREADY_RUNNING
    */
   async lock(): Promise<void> {
     const { stateFolder, random, root, name, onWarning } = this.#settings;
     try {
-      this.#lock = await takeLock(lockFolder(stateFolder), this.#key, random);
+      this.#lock = await takeLock(lockFolder(stateFolder), this.#lockKey, random);
     } catch (error) {
       return onWarning(`${messageOf(error)}; nothing keeps a second download of ${name} out of ${root}`);
     }
@@ -201,7 +203,7 @@ export class Checkpoint {
     } catch {
       return;
     }
-    await this.#store(new Map());
+    await this.#store(new Map(this.#partials));
     this.close();
   }
 

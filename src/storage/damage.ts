@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileError } from '../errors.js';
 import type { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry } from '../torrent/geometry.js';
-import { isAbsence } from './hash-pieces.js';
+import { isAbsence } from './disk.js';
 import type { FileEntry } from './layout.js';
 
 export interface FileDamage {

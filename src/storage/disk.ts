@@ -23,10 +23,15 @@ import { dirname, sep } from 'node:path';
 
 type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
 
+/** As bigints: a time in nanoseconds and some numbers of inodes are too long for a number. */
 export interface FileFacts {
-  readonly size: number;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  /** The two say which file it is, as long as somebody has it open. */
+  readonly dev: bigint;
+  readonly ino: bigint;
   /** Names it has; 0 when it was removed. */
-  readonly nlink: number;
+  readonly nlink: bigint;
   isFile(): boolean;
 }
 
@@ -40,8 +45,7 @@ export interface Disk {
   fdatasync(fd: number, done: NoParamCallback): void;
   fsync(fd: number, done: NoParamCallback): void;
   rename(from: string, to: string, done: NoParamCallback): void;
-  /** Times in nanoseconds need a bigint. */
-  lstat(path: string, done: Done<{ readonly size: bigint; readonly mtimeNs: bigint; isFile(): boolean }>): void;
+  lstat(path: string, done: Done<FileFacts>): void;
   mkdir(path: string, done: NoParamCallback): void;
   realpath(path: string, done: Done<string>): void;
 }
@@ -49,7 +53,7 @@ export interface Disk {
 export const nodeDisk: Disk = {
   open,
   close,
-  fstat,
+  fstat: (fd, done) => fstat(fd, { bigint: true }, done),
   ftruncate,
   writev,
   readv,
@@ -73,6 +77,12 @@ export function call<T = void>(start: (done: (error: Error | null, value: T) => 
   return new Promise((resolve, reject) => {
     start((error, value) => (error === null ? resolve(value) : reject(error)));
   });
+}
+
+/** Whether an error of the system says that there is nothing at the path. */
+export function isAbsence(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 /**

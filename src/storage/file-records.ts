@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { fileError } from '../errors.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry, PieceIndex } from '../torrent/geometry.js';
-import { call, type Disk, OPEN_TO_READ } from './disk.js';
-import { isAbsence } from './hash-pieces.js';
+import { call, type Disk, isAbsence, OPEN_TO_READ } from './disk.js';
 import { each } from './lanes.js';
 import type { FileEntry } from './layout.js';
 import type { FileRecord, ResumeState } from './resume-state.js';
@@ -28,14 +27,14 @@ export async function recordOf(root: string, file: FileEntry, disk: Disk): Promi
   }
 }
 
-/** All files of a table, as they are now. */
+/** All files of a table, as they are now; also those that shall be empty, which may have got bytes. */
 export async function recordAll(root: string, files: readonly FileEntry[], disk: Disk): Promise<FileRecord[]> {
   const records = files.map(() => NO_FILE);
   // A torrent of 100,000 files has them in one folder; when that is missing they need no look each.
   let missing: string | undefined;
   await each(files, async (file, index) => {
     const top = file.path[0];
-    if (file.pad || file.length === 0 || (top === missing && file.path.length > 1)) return;
+    if (file.pad || file.symlink !== undefined || (top === missing && file.path.length > 1)) return;
     records[index] = await recordOf(root, file, disk);
     if (records[index] !== NO_FILE || file.path.length === 1 || top === missing) return;
     if (!(await recordFolder(join(root, top!), disk))) missing = top;

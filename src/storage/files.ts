@@ -3,7 +3,8 @@
  * queue (`write-queue.ts`) and no judge of paths, which the metainfo has checked. BEP 3, BEP 47.
  *
  * Files come into being when first written. One opened for writing gets its exact length at once: a shorter one grows, sparse;
- * a longer one is cut, since it is being overwritten anyway. Reading makes and changes no file. Pad files are never on disk.
+ * a longer one is cut, since it is being overwritten anyway; one that shall be empty is not, since nothing is written to it. Reading
+ * makes and changes no file. Pad files are never on disk.
  * Symlinks: refused as the file itself, followed in folders as long as they stay inside the root.
  */
 import { fileError, SpateError } from '../errors.js';
@@ -55,7 +56,7 @@ export class FileStore implements Storage {
     this.#context = { root, disk: this.#disk, folders, closeFailure: undefined };
   }
 
-  /** Makes the root folder and the zero-length files. @throws SpateError (LOCAL_IO, DISK_FULL) naming the path */
+  /** Makes the root folder and the zero-length files that are not there. @throws SpateError (LOCAL_IO, DISK_FULL) naming the path */
   prepare(): Promise<void> {
     return this.#run(async () => {
       this.#assertWritable();
@@ -107,8 +108,8 @@ export class FileStore implements Storage {
   }
 
   /**
-   * Flushes the files written since the last call. Their folders are not: a file whose name a power cut took is a missing
-   * file, which resume notices.
+   * Flushes the files written since the last call, and makes sure that they still are where they belong. Their folders are not
+   * flushed: a file whose name a power cut took is a missing file, which resume notices.
    * @throws SpateError (LOCAL_IO, DISK_FULL) naming the file; it stays due
    */
   sync(): Promise<void> {
@@ -127,24 +128,26 @@ export class FileStore implements Storage {
     return this.#closing;
   }
 
-  #sync(): Promise<void> {
-    return each(
-      [...this.#dirty],
-      async (index) => {
-        this.#dirty.delete(index);
-        const file = this.#file(index, true);
-        try {
-          await this.#openFiles.use(file, (fd) =>
-            call((done) => this.#disk.fdatasync(fd, done)).catch((error) => {
-              throw fileError(`sync ${file.path}`, error);
-            }),
-          );
-        } catch (error) {
-          this.#dirty.add(index);
-          throw error;
-        }
-      },
-      FLUSHES,
+  async #sync(): Promise<void> {
+    const due = [...this.#dirty];
+    const keepDue = (index: number) => (error: unknown) => {
+      this.#dirty.add(index);
+      throw error;
+    };
+    const flush = async (index: number): Promise<void> => {
+      this.#dirty.delete(index);
+      await this.#flush(this.#file(index, true)).catch(keepDue(index));
+    };
+    await each(due, flush, FLUSHES);
+    // After the last flush, which may take seconds: whoever records the files looks at them next.
+    await each(due, (index) => this.#file(index, true).assertInPlace().catch(keepDue(index)));
+  }
+
+  #flush(file: TorrentFile): Promise<void> {
+    return this.#openFiles.use(file, (fd) =>
+      call((done) => this.#disk.fdatasync(fd, done)).catch((error) => {
+        throw fileError(`sync ${file.path}`, error);
+      }),
     );
   }
 
@@ -178,9 +181,8 @@ export class FileStore implements Storage {
     const facts = await call<FileFacts>((done) => this.#disk.fstat(fd, done)).catch((error) => {
       throw fileError(`look at ${path}`, error);
     });
-    if (facts.nlink === 0 || (position === undefined && facts.size < length)) {
-      throw fileError(`write ${path}`, changed(length, facts));
-    }
+    if (facts.nlink === 0n) throw fileError(`write ${path}`, changed(length, 'removed'));
+    if (position === undefined && facts.size < length) throw fileError(`write ${path}`, changed(length, facts.size));
   }
 
   #throwCloseFailure(): void {

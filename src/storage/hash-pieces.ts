@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type ErrorCode, fileError } from '../errors.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import { Geometry, type GeometryShape, type PieceIndex } from '../torrent/geometry.js';
-import { OPEN_TO_READ } from './disk.js';
+import { isAbsence, OPEN_TO_READ } from './disk.js';
 import { isInside, outside } from './folders.js';
 import { type FileEntry, fileAt, spans } from './layout.js';
 import { notAFile, openError } from './torrent-file.js';
@@ -204,13 +204,6 @@ class Reader {
     return join(this.#root, ...this.#files[file]!.path);
   }
 }
-
-/** Whether an error of the system says that there is nothing at the path. */
-export function isAbsence(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
-}
-
 /** What a call gives, or `undefined` when there is nothing at the path. */
 function present<T>(path: string, look: () => T): T | undefined {
   try {

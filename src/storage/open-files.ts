@@ -2,16 +2,14 @@
  * The descriptors a thread keeps open, for all its torrents together: the least recently used one that is idle is closed when
  * another needs its place, one with an operation in flight never. When all are busy, the next operation waits.
  */
-import { fileError, type SpateError } from '../errors.js';
-import { call, type Disk, nodeDisk } from './disk.js';
+import { type Disk, nodeDisk } from './disk.js';
 
 /** A file in one access mode; its identity is the key. */
 export interface CachedFile {
-  readonly path: string;
   /** Called again after the file was closed to make room. */
   open(): Promise<number>;
-  /** Told, not thrown: whoever needed the room is somebody else. */
-  closeFailed(error: SpateError): void;
+  /** Never rejects: whoever needed the room is somebody else. */
+  close(fd: number): Promise<void>;
 }
 
 interface Entry {
@@ -105,11 +103,7 @@ export class OpenFiles {
   async #close(file: CachedFile, entry: Entry): Promise<void> {
     this.#entries.delete(file);
     this.#idle.delete(file);
-    try {
-      await call((done) => this.disk.close(entry.fd, done));
-    } catch (error) {
-      file.closeFailed(fileError(`close ${file.path}`, error));
-    }
+    await file.close(entry.fd);
     this.#count--;
   }
 

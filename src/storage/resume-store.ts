@@ -79,9 +79,9 @@ export class ResumeStore {
 
   /** @returns `undefined` when it is not a file, or longer than any state of this torrent */
   async #readAll(fd: number): Promise<Uint8Array | undefined> {
-    const stats = await call<{ readonly size: number; isFile(): boolean }>((done) => this.#disk.fstat(fd, done));
+    const stats = await call<{ readonly size: bigint; isFile(): boolean }>((done) => this.#disk.fstat(fd, done));
     if (!stats.isFile() || stats.size > maxResumeBytes(this.#shape)) return undefined;
-    const bytes = new Uint8Array(stats.size);
+    const bytes = new Uint8Array(Number(stats.size));
     for (let at = 0; at < bytes.length; ) {
       const read = await call<number>((done) => this.#disk.readv(fd, [bytes.subarray(at)], at, done));
       if (read === 0) return undefined;

@@ -6,7 +6,7 @@
 import { hash } from 'node:crypto';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeIfDead, takeLock } from './lock.js';
+import { removeIfDead } from './lock.js';
 
 const DAY_MS = 86_400_000;
 /** A state that was saved so long ago is removed. */
@@ -18,7 +18,6 @@ const LOOKS = 256;
 /** Folders of locks looked at per session, of 256. */
 const LOCK_FOLDERS = 16;
 
-const KEY_LENGTH = 57;
 const STATE = /^[0-9a-f]{40}-[0-9a-f]{16}\.resume(\.new)?$/;
 const LOCK_FOLDER = /^[0-9a-f]{2}$/;
 const LOCK = /^[0-9a-f]{20}\.[0-9a-f]+(\.new)?$/;
@@ -39,19 +38,15 @@ export function lockFolder(stateFolder: string): string {
 const resumeFolder = (stateFolder: string): string => join(stateFolder, 'resume');
 
 /**
- * Removes states that are too old, none of a download that is running, and locks of the dead. Bounded work; never rejects: what
- * cannot be looked at or removed stays.
+ * Removes states that are too old, and locks of the dead. Bounded work; never rejects: what cannot be looked at or removed stays.
  * @param now ms since 1970
  * @param random uniform in [0, 1)
  */
 export async function prune(stateFolder: string, now: number, random: () => number): Promise<void> {
   const [states, locks] = [resumeFolder(stateFolder), lockFolder(stateFolder)];
   for (const name of await aged(states, STATE, now - KEEP_STATE_MS, random)) {
-    const lock = await takeLock(locks, name.slice(0, KEY_LENGTH), random).catch(() => undefined);
-    const path = join(states, name);
-    // It may have been saved since.
-    if (lock !== undefined && (await isOlder(path, now - KEEP_STATE_MS))) await rm(path).catch(() => {});
-    lock?.release();
+    // One of a download that runs is made anew with its next save; at worst its next run hashes what is there.
+    await rm(join(states, name)).catch(() => {});
   }
   for (const part of await some(locks, LOCK_FOLDER, LOCK_FOLDERS, random)) {
     const folder = join(locks, part);

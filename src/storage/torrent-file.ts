@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { fileError, type SpateError } from '../errors.js';
-import { call, type Disk, type FileFacts, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
+import { call, type Disk, type FileFacts, isAbsence, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
 import type { Folders } from './folders.js';
 import type { FileEntry } from './layout.js';
 import type { CachedFile } from './open-files.js';
@@ -22,8 +22,10 @@ export class TorrentFile implements CachedFile {
   readonly #store: StoreContext;
   readonly #entry: FileEntry;
   readonly #writing: boolean;
-  /** It has its length: when it has not the next time, somebody else has been at it. */
-  #isMade = false;
+  /** The file that was opened, which has its length: when it is another one later, somebody else has been at it. */
+  #opened: FileFacts | undefined;
+  /** As it was when it was last closed. */
+  #closed: FileFacts | undefined;
 
   constructor(store: StoreContext, entry: FileEntry, writing: boolean) {
     this.#store = store;
@@ -48,14 +50,17 @@ export class TorrentFile implements CachedFile {
       throw openError(path, error);
     }
     try {
-      const stats = await call<FileFacts>((done) => disk.fstat(fd, done));
-      if (!stats.isFile()) throw notAFile();
+      const facts = await call<FileFacts>((done) => disk.fstat(fd, done));
+      if (!facts.isFile()) throw notAFile();
       const { length, position } = this.#entry;
-      if (this.#writing && position === undefined && stats.size !== length) {
-        if (this.#isMade) throw changed(length, stats);
+      // One without bytes gets none written: what is in it is somebody's.
+      if (this.#writing && position === undefined && length > 0 && Number(facts.size) !== length) {
+        if (this.#opened !== undefined) throw changed(length, facts.size);
         await call((done) => disk.ftruncate(fd, length, done));
       }
-      this.#isMade = true;
+      if (this.#writing) this.#assertSame(facts);
+      this.#opened = facts;
+      this.#closed = undefined;
     } catch (error) {
       await call((done) => disk.close(fd, done)).catch(() => {});
       throw openError(path, error);
@@ -63,15 +68,44 @@ export class TorrentFile implements CachedFile {
     return fd;
   }
 
-  closeFailed(error: SpateError): void {
-    if (this.#writing) this.#store.closeFailure ??= error;
+  /** A failure is the store's, if it was written to. */
+  async close(fd: number): Promise<void> {
+    const { disk } = this.#store;
+    if (this.#writing) {
+      this.#closed = await call<FileFacts>((done) => disk.fstat(fd, done)).catch(() => undefined);
+    }
+    try {
+      await call((done) => disk.close(fd, done));
+    } catch (error) {
+      if (this.#writing) this.#store.closeFailure ??= fileError(`close ${this.path}`, error);
+    }
+  }
+
+  /**
+   * What was written is found by its path: nobody has moved the file away, or put another one there.
+   * @throws SpateError (LOCAL_IO) naming the file
+   */
+  async assertInPlace(): Promise<void> {
+    const path = this.path;
+    try {
+      this.#assertSame(await call<FileFacts>((done) => this.#store.disk.lstat(path, done)));
+    } catch (error) {
+      throw fileError(`keep ${path}`, isAbsence(error) ? changed(this.#entry.length, 'removed') : error);
+    }
+  }
+
+  /** FAT and some of FUSE number a file anew once nobody has it open: it is known by its time of last change then. */
+  #assertSame({ dev, ino, mtimeNs }: FileFacts): void {
+    const before = this.#opened;
+    if (before === undefined || (before.dev === dev && before.ino === ino)) return;
+    if (this.#closed?.mtimeNs !== mtimeNs) throw changed(this.#entry.length, 'replaced');
   }
 }
 
-/** What is wrong with a file that was cut or removed while it was written to: what had been written is gone. */
-export function changed(length: number, { size, nlink }: Omit<FileFacts, 'isFile'>): Error {
-  const found = nlink === 0 ? 'it was removed' : `found ${size}`;
-  return new Error(`it changed during the download: expected ${length} bytes, ${found}; run the same command again`);
+/** What is wrong with a file that was cut, removed or replaced while it was written to: what had been written is gone. */
+export function changed(length: number, found: bigint | 'removed' | 'replaced'): Error {
+  const what = typeof found === 'bigint' ? `found ${found}` : `it was ${found}`;
+  return new Error(`it changed during the download: expected ${length} bytes, ${what}; run the same command again`);
 }
 
 export function notAFile(): Error {

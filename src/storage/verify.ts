@@ -9,7 +9,8 @@ import { fileError, SpateError } from '../errors.js';
 import { BUILT } from '../package.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry } from '../torrent/geometry.js';
-import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPieces, isAbsence } from './hash-pieces.js';
+import { isAbsence } from './disk.js';
+import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPieces } from './hash-pieces.js';
 import { type FileEntry, fileAt } from './layout.js';
 
 export interface VerifyInput {

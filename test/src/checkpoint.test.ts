@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Checkpoint } from '../../src/checkpoint.js';
@@ -13,8 +13,8 @@ import { pathOf, table } from '../helpers/fs-table.js';
 import { temporaryFolder } from '../helpers/fs-temp.js';
 
 const PIECE = 10;
-/** Pieces 0 to 3, 4 to 9; none lies in both. */
-const FILES = table(40, 60);
+/** Pieces 0 to 3, 4 to 9; none lies in both. The last one is empty. */
+const FILES = table(40, 60, 0);
 const GEOMETRY = new Geometry({ length: 100, pieceLength: PIECE });
 const piece = (index: number): PieceIndex => GEOMETRY.pieceIndex(index)!;
 
@@ -105,6 +105,9 @@ describe('a checkpoint', () => {
     ).toEqual([
       'fdatasync f0',
       'fdatasync f1',
+      // In their place, and what is recorded of them.
+      'lstat f0',
+      'lstat f1',
       'lstat f0',
       'lstat f1',
       'writev .resume.new',
@@ -189,6 +192,16 @@ describe('a checkpoint', () => {
     expect(next.disk.named('rename')).toEqual([]);
   });
 
+  it('names nothing that was written to a file which was moved away and replaced', async () => {
+    const it = await begun();
+    await it.write(1);
+    const path = pathOf(it.root, FILES[0]!);
+    renameSync(path, `${path}.moved`);
+    writeFileSync(path, new Uint8Array(40));
+    await expect(it.checkpoint.finish()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    expect((await recalled(it)).good).toEqual([]);
+  });
+
   it('that cannot be saved is a warning, not the end of the download', async () => {
     const it = await begun();
     it.disk.intervene = ({ name }) => (name === 'rename' ? 'EROFS' : undefined);
@@ -211,6 +224,15 @@ describe('the next run', () => {
     expect(await recalled(it, 'full')).toMatchObject({ judged: [], good: [] });
   });
 
+  it('tells of bytes in a file that shall be empty, and believes in the others', async () => {
+    const it = await left(1, 5, 9);
+    const path = pathOf(it.root, FILES[2]!);
+    mkdirSync(dirname(path));
+    writeFileSync(path, 'notes');
+    const warnings = [expect.stringContaining(`${path} has 5 bytes, expected 0`)];
+    expect(await recalled(it)).toMatchObject({ judged: ALL, good: [1, 5, 9], warnings });
+  });
+
   it('does not believe in a file that is gone', async () => {
     const it = await left(1, 5, 9);
     rmSync(pathOf(it.root, FILES[1]!));
@@ -228,6 +250,25 @@ describe('the next run', () => {
     expect([...(await recalled(it)).partials]).toEqual([[5, present]]);
     utimesSync(pathOf(it.root, FILES[1]!), 1, 1);
     expect((await recalled(it)).partials.size).toBe(0);
+  });
+
+  it('knows them still when a seed has hashed what had changed beside them and saved that', async () => {
+    const it = await begun();
+    await it.write(1);
+    await it.store.write(50, [new Uint8Array(PIECE)]);
+    const present = Uint8Array.from([1]);
+    it.checkpoint.onSpilled(piece(5), present);
+    await it.checkpoint.finish();
+    await it.store.close();
+    utimesSync(pathOf(it.root, FILES[0]!), 1, 1);
+    const seed = await world(it.folder);
+    await seed.checkpoint.recall('auto');
+    const have = new Bitfield(10);
+    have.set(piece(1));
+    seed.checkpoint.onChecked(have, new Bitfield(10));
+    await seed.checkpoint.finishIfFree();
+    const { good, partials } = await recalled(it);
+    expect({ good, partials: [...partials] }).toEqual({ good: [1], partials: [[5, present]] });
   });
 
   it('without a state hashes everything, or with none believes nothing', async () => {

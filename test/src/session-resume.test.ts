@@ -200,6 +200,24 @@ it('a second session is kept out of the folder while the first one downloads', a
   await first.download.done.catch(() => {});
 });
 
+it('a second session is kept off the path of another torrent, until that ends', async () => {
+  const [out, state] = [await emptyFolder(), await emptyFolder()];
+  const other = smallTorrent(BLOCK, BLOCK, { name: torrent.name.toUpperCase(), seed: 2 });
+  const silent = await ending(ScriptedSeed.listen(torrent, { answer: () => undefined }));
+  const seed = await ending(ScriptedSeed.listen(other));
+  const first = await run(out, state, silent.port);
+  while (silent.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  const second = await run(out, state, seed.port, { of: other });
+  await expect(second.download.done).rejects.toMatchObject({
+    code: 'ALREADY_RUNNING',
+    message: expect.stringContaining(`${other.name} is being downloaded into ${out} by another process`),
+  });
+  second.download.ended.catch(() => {});
+  await first.session.close();
+  await first.download.done.catch(() => {});
+  await (await run(out, state, seed.port, { of: other })).download.done;
+});
+
 it('a piece that was named and is cut off is fetched again', async () => {
   const [out, state] = [await emptyFolder(), await emptyFolder()];
   const seed = await ending(ScriptedSeed.listen(torrent));

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -156,6 +165,19 @@ describe('writing', () => {
     expect(statSync(join(root, 'deep', 'er', 'x')).size).toBe(0);
     expect(readdirSync(root).sort()).toEqual(['d0', 'deep']);
     expect(readdirSync(join(root, 'd0')).sort()).toEqual(['f0', 'f3']);
+    await store.close();
+  });
+
+  it('leaves a file alone that has bytes and shall be empty', async () => {
+    const root = await temporaryFolder();
+    const files = table(0, 4);
+    mkdirSync(join(root, 'd0'));
+    writeFileSync(pathOf(root, files[0]!), 'notes');
+    const { store } = setUp({ root, files, limit: 1 });
+    await store.prepare();
+    await store.write(0, [new Uint8Array(4)]);
+    await store.prepare();
+    expect(readFileSync(pathOf(root, files[0]!), 'utf8')).toBe('notes');
     await store.close();
   });
 
@@ -508,6 +530,33 @@ describe('open descriptors', () => {
     await store.close();
   });
 
+  it('are never of a file that has taken the place of one that was written', async () => {
+    const root = await temporaryFolder();
+    const files = table(4, 4);
+    const path = pathOf(root, files[0]!);
+    const { store } = setUp({ root, files, limit: 1 });
+    for (const offset of [0, 4]) await store.write(offset, [Uint8Array.of(1)]);
+    renameSync(path, `${path}.moved`);
+    writeFileSync(path, 'else');
+    expect((await failure(store.write(1, [Uint8Array.of(2)]))).message).toContain(`cannot open ${path}: it changed`);
+    expect(readFileSync(path, 'utf8')).toBe('else');
+    await store.close();
+  });
+
+  it('may be of a file that a FAT has numbered anew since it was closed', async () => {
+    const { disk, store } = setUp({ root: await temporaryFolder(), files: table(4, 4), limit: 1 });
+    let number = 0n;
+    const fstat = disk.fstat;
+    const numbered: typeof fstat = (fd, done) =>
+      fstat(fd, (error, facts) => done(error, Object.assign(facts, { ino: number })));
+    Object.assign(disk, { fstat: numbered });
+    for (const offset of [0, 4, 1, 5]) {
+      number++;
+      await store.write(offset, [Uint8Array.of(1)]);
+    }
+    await store.close();
+  });
+
   it('are opened once by operations that begin together', async () => {
     const { disk, store } = setUp({ root: await temporaryFolder(), files: table(4) });
     await Promise.all([0, 1, 2, 3].map((offset) => store.write(offset, [Uint8Array.of(1)])));
@@ -630,6 +679,33 @@ describe('sync', () => {
         .map(({ path }) => path.at(-1))
         .sort(),
     ).toEqual(['0', '1', '1']);
+    await store.close();
+  });
+
+  it.each([
+    ['replaced', (path: string) => writeFileSync(path, 'else')],
+    ['removed', () => {}],
+  ] as const)('names the file that was moved away and %s', async (how, put) => {
+    const root = await temporaryFolder();
+    const files = table(4);
+    const path = pathOf(root, files[0]!);
+    const { store } = setUp({ root, files });
+    await store.write(0, [Uint8Array.of(1)]);
+    renameSync(path, `${path}.moved`);
+    put(path);
+    await store.write(1, [Uint8Array.of(2)]);
+    const expected = `cannot keep ${path}: it changed during the download: expected 4 bytes, it was ${how}`;
+    expect((await failure(store.sync())).message).toContain(expected);
+    expect((await failure(store.sync())).message).toContain(expected);
+    await store.close();
+  });
+
+  it('finds files in their place that were closed to make room while others were flushed', async () => {
+    const { store } = setUp({ root: await temporaryFolder(), files: table(1, 1, 1), limit: 1 });
+    for (const round of [1, 2]) {
+      await store.write(0, [Uint8Array.of(round, round, round)]);
+      await store.sync();
+    }
     await store.close();
   });
 

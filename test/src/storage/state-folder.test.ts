@@ -35,17 +35,6 @@ it('states that were last saved more than 180 days ago are removed, and nothing 
   expect(left()).toEqual([`${keyOf(2)}.resume`, 'notes.txt']);
 });
 
-it('one of a download that is running stays', async () => {
-  const { state, put, left, run } = await folder();
-  put(statePath(state, keyOf(1)), 1000);
-  const lock = await takeLock(lockFolder(state), keyOf(1), Math.random);
-  await run(Math.random);
-  expect(left()).toEqual([`${keyOf(1)}.resume`]);
-  lock?.release();
-  await run(Math.random);
-  expect(left()).toEqual([]);
-});
-
 it('of very many some are looked at each time, all in the long run', async () => {
   const { state, put, left, run } = await folder();
   for (let n = 0; n < 600; n++) {
