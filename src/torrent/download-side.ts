@@ -245,6 +245,8 @@ export class DownloadSide {
 
   onBlockEnd(now: number): void {
     const lease = this.#target();
+    // Another peer has begun it since, and may not end it.
+    if (lease === undefined) this.#releaseBlock();
     this.#lease = 0;
     if (lease === undefined) return this.#torrent.onWaste(this.#length);
     this.downloaded += this.#length;
@@ -264,11 +266,10 @@ export class DownloadSide {
     return takes ? lease : undefined;
   }
 
-  /** The block that is arriving is no longer waited for; it is still welcome. */
+  /** The block that is arriving is no longer waited for, also where another peer writes it by now; it is still welcome. */
   #releaseBlock(): void {
-    if (this.#claimed && this.#target() !== undefined) {
-      this.#torrent.leases.release(this.#piece as PieceIndex, this.#block);
-    }
+    const piece = this.#piece as PieceIndex;
+    if (this.#claimed && this.#torrent.leases.get(piece)?.lease === this.#lease) this.#release(piece, this.#block);
     this.#claimed = false;
   }
 
