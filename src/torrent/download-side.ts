@@ -251,6 +251,7 @@ export class DownloadSide {
     if (lease === undefined) return this.#torrent.onWaste(this.#length);
     this.downloaded += this.#length;
     this.#restMs = REST_MS;
+    this.#fruitless = 0;
     this.recent += this.#length;
     const isContested = lease.isContested(this.#block);
     this.#torrent.leases.complete(lease, this.#block, this.#peer, now);

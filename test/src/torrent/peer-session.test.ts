@@ -224,6 +224,23 @@ describe('requests', () => {
     expect(first.said()).toBe(torrent.request(0, 1) + torrent.request(0, 2));
   });
 
+  it('wait a while after the second choke in a row that came instead of a block', () => {
+    const peer = new Conversation(new FakeTorrent(), NARROW);
+    const { torrent } = peer;
+    for (const piece of [0, 1]) torrent.lease(piece);
+    peer.open();
+    peer.hear(CHOKE, UNCHOKE);
+    expect(peer.said()).not.toBe('');
+    // It gives: what comes now is the first one again.
+    peer.hear(torrent.block(0, 0), CHOKE, UNCHOKE);
+    expect(peer.said()).not.toBe('');
+    peer.hear(CHOKE, UNCHOKE);
+    expect(peer.said()).toBe('');
+    peer.now += 500;
+    peer.session.fill(peer.now);
+    expect(peer.said()).not.toBe('');
+  });
+
   it('are not made of a peer whose connection has closed', () => {
     const peer = new Conversation(new FakeTorrent(), NARROW);
     peer.torrent.lease(0);
