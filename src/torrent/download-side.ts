@@ -22,7 +22,7 @@ export interface DownloadTorrent {
   onWaste(bytes: number): void;
   /** @returns how many blocks may be requested under the rate limit, 0 to `blocks` */
   takeRequests(blocks: number, now: number): number;
-  /** Blocks that were taken and not requested. */
+  /** Blocks that were taken and not requested, or will not be answered. */
   returnRequests(blocks: number, now: number): void;
   /** Endgame: a block that others owe too has come from this peer. */
   onContested(peer: number, piece: PieceIndex, block: number): void;
@@ -145,7 +145,7 @@ export class DownloadSide {
     const owes = this.requests.size > 0 || this.requests.released > 0 || this.#lease !== 0;
     if (!owes || now - this.#answeredAt < this.#requestTimeoutMs) return;
     this.#answeredAt = now;
-    if (this.pipeline.snubbed) return this.requests.clear(this.#release);
+    if (this.pipeline.snubbed) return this.#drop(now);
     this.pipeline.onSnub();
     this.requests.release(this.#release);
     this.#releaseBlock();
@@ -154,18 +154,21 @@ export class DownloadSide {
   /** Nothing that is outstanding will be answered (BEP 3). Who gives one choke after the other for requests is left alone for a while. */
   onChoke(now: number): void {
     if (this.requests.size > 0 && ++this.#fruitless > 1) this.#rest(now);
-    this.#drop();
+    this.#drop(now);
   }
 
-  #drop(): void {
+  /** Nothing that was asked for is waited for any more, and the rate limit has it back. */
+  #drop(now: number): void {
+    const { size, released } = this.requests;
     this.requests.clear(this.#release);
+    this.#torrent.returnRequests(size + released, now);
   }
 
   /** The connection is gone: what the peer owed is missing again. */
-  onClose(): void {
+  onClose(now: number): void {
     this.#releaseBlock();
     this.#lease = 0;
-    this.#drop();
+    this.#drop(now);
   }
 
   /** The block has come from elsewhere. */
@@ -186,7 +189,9 @@ export class DownloadSide {
    * @returns whether it owed the block
    */
   onRejected(piece: PieceIndex, block: number, rests: boolean, now: number): boolean {
-    if (this.requests.take(piece, block) !== Match.live) return false;
+    const match = this.requests.take(piece, block);
+    if (match !== Match.none) this.#torrent.returnRequests(1, now);
+    if (match !== Match.live) return false;
     this.#torrent.leases.release(piece, block);
     if (rests && now >= this.#restUntil) {
       this.#rest(now);

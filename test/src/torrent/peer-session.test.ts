@@ -245,7 +245,7 @@ describe('requests', () => {
     const peer = new Conversation(new FakeTorrent(), NARROW);
     peer.torrent.lease(0);
     peer.open();
-    peer.session.onClose();
+    peer.session.onClose(peer.now);
     expect(peer.torrent.leases.missingBlocks).toBe(3);
     peer.session.fill(2_000);
     expect(peer.torrent.leases.missingBlocks).toBe(3);
@@ -256,7 +256,7 @@ describe('requests', () => {
     peer.torrent.lease(0);
     peer.hear(bitfield('f8'), '000000051100000000');
     expect(peer.torrent.leases.missingBlocks).toBe(0);
-    peer.session.onClose();
+    peer.session.onClose(peer.now);
     peer.session.fill(2_000);
     expect(peer.torrent.leases.missingBlocks).toBe(3);
   });
@@ -361,14 +361,14 @@ describe('a disconnect', () => {
     peer.open();
     peer.hear(torrent.block(0, 0), torrent.block(0, 1).slice(0, 5_000));
     expect(lease.missing).toBe(0);
-    peer.session.onClose();
+    peer.session.onClose(peer.now);
     expect([torrent.leases.missingBlocks, lease.presence()]).toEqual([2, Uint8Array.of(1, 0, 0)]);
     expect(torrent.waste).toBe(0);
   });
 
   it('stops the reading of what else has come', () => {
     const peer = new Conversation(new FakeTorrent());
-    peer.torrent.onPeerInterest = () => peer.session.onClose();
+    peer.torrent.onPeerInterest = () => peer.session.onClose(peer.now);
     peer.hear(INTERESTED, have(1), have(77));
     expect(peer.torrent.events).toEqual([]);
   });
