@@ -118,12 +118,16 @@ export class DownloadSide {
     this.#sendLast(assigned);
   }
 
+  /** Whether it could do more than the leases offered. */
+  isIdle(now: number): boolean {
+    return this.shortage > 0 && !this.pipeline.snubbed && now >= this.#restUntil;
+  }
+
   /** Endgame: a peer with nothing to do is asked for what others owe; the slower ones get a CANCEL (BEP 3). */
   contest(askable: Bitfield | undefined, now: number): void {
     const { requests, pipeline } = this;
     const room = pipeline.window - requests.size;
-    const isIdle = this.shortage > 0 && room > 0 && !pipeline.snubbed && now >= this.#restUntil;
-    if (askable === undefined || !isIdle) return;
+    if (askable === undefined || room <= 0 || !this.isIdle(now)) return;
     const allowed = this.#torrent.takeRequests(room, now);
     const contested = this.#torrent.leases.contest(
       this.#peer,
@@ -176,7 +180,7 @@ export class DownloadSide {
     if (this.requests.take(piece, block) === Match.live) this.#send(this.#cancelOf(piece, block));
   }
 
-  /** The piece has come from elsewhere: takes back the requests for its blocks. Those that come all the same are waste. */
+  /** The piece has come from elsewhere, or is to: takes back the requests for its blocks. Those that come all the same are waste. */
   cancelPiece(piece: PieceIndex): void {
     const cancels: Uint8Array[] = [];
     this.requests.takePiece(piece, (block) => cancels.push(this.#cancelOf(piece, block)));
@@ -192,7 +196,7 @@ export class DownloadSide {
     const match = this.requests.take(piece, block);
     if (match !== Match.none) this.#torrent.returnRequests(1, now);
     if (match !== Match.live) return false;
-    this.#torrent.leases.release(piece, block);
+    this.#release(piece, block);
     if (rests && now >= this.#restUntil) {
       this.#rest(now);
       this.pipeline.onOverflow(this.requests.size);
@@ -301,5 +305,6 @@ export class DownloadSide {
 
   readonly #claim = (piece: PieceIndex, block: number): boolean => this.#torrent.leases.claim(piece, block, this.#peer);
 
-  readonly #release = (piece: PieceIndex, block: number): void => this.#torrent.leases.release(piece, block);
+  readonly #release = (piece: PieceIndex, block: number): void =>
+    this.#torrent.leases.release(piece, block, this.#peer);
 }
