@@ -173,11 +173,13 @@ export class Transfer {
   #askForCopy(group: number): void {
     const { budget, geometry, torrent, send } = this.#settings;
     const section = this.#sections[group]!;
-    const shared = this.#ledger.share(group, (piece) => section.canGive(piece) && !this.#failures.has(piece));
-    if (shared === undefined) return;
+    const hasRoom = (piece: PieceIndex): boolean => budget.room(geometry.lengthOf(piece)) > 0;
+    const canCopy = (piece: PieceIndex): boolean =>
+      section.canGive(piece) && !this.#failures.has(piece) && hasRoom(piece);
+    const shared = this.#ledger.share(group, canCopy);
+    const buffer = shared && budget.take(geometry.lengthOf(shared.piece));
+    if (shared === undefined || buffer === undefined) return;
     const { lease, holder, piece } = shared;
-    const buffer = budget.take(geometry.lengthOf(piece));
-    if (buffer === undefined) return;
     this.#copies.set(lease, { holder, piece, group });
     send(holder, { type: 'share', torrent, lease, buffer });
   }
@@ -187,6 +189,11 @@ export class Transfer {
     const copy = this.#copies.get(lease);
     this.#copies.delete(lease);
     const isWanted = copy !== undefined && this.#picker.stateOf(copy.piece) === PieceState.fetching;
+    if (present === undefined) {
+      // Not there yet, or being hashed: it is asked again, though not at once.
+      this.#ledger.unshare(lease);
+      this.#exhaustedAt = undefined;
+    }
     if (!isWanted || present === undefined || givers === undefined || this.#stopped) return this.#free(buffer);
     const { holder, group, piece } = copy;
     const number = this.#ledger.grant(group, piece, this.#giversOf(holder, lease, givers));

@@ -270,7 +270,7 @@ export class Connection implements PeerLink, EncryptionLink {
   close(reason: DisconnectReason): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.session?.onClose();
+    this.session?.onClose(this.#context.now());
     this.#socket?.destroy();
     this.#backlog = [];
     this.#context.onClosed(this, reason);

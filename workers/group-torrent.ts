@@ -354,6 +354,7 @@ export class GroupTorrent implements SessionTorrent {
     this.#fillAll();
     if (this.#context.up.isLimited) this.#turns.serve(this.#connections);
     const isEndgame = this.#ready.gauge.isStarved(now) && !this.#ready.memory.isSpent;
+    this.#passOn(isEndgame, now);
     if (isEndgame) for (const session of this.#sessions()) session.contest(now);
     this.ask(now);
     this.#reportLoad(now);
@@ -416,6 +417,33 @@ export class GroupTorrent implements SessionTorrent {
         if (connection.session?.downloads.pipeline.snubbed === snubbed) this.#request(connection, now);
       }
     }
+  }
+
+  /** Endgame: what is asked of one peer alone cannot be contested. When that takes too long, an idle peer starts it again. */
+  #passOn(isEndgame: boolean, now: number): void {
+    for (const lease of this.leases) {
+      if (!lease.isOverdue(this.#context.options.leaseIdleMs, now) || !isEndgame) continue;
+      const heir = this.#heirOf(lease, now);
+      if (heir?.session === undefined) continue;
+      for (const session of this.#sessions()) session.downloads.cancelPiece(lease.piece);
+      this.leases.handOver(lease, heir.session.peer);
+      this.#request(heir, now);
+    }
+  }
+
+  /** Of the idle peers that have the piece and are not asked for it, the one that has given most. */
+  #heirOf(lease: PieceBuffer, now: number): Connection | undefined {
+    let heir: Connection | undefined;
+    let most = -1;
+    for (const connection of this.#connections) {
+      const { session } = connection;
+      if (session?.askable?.has(lease.piece) !== true || lease.admits(session.peer)) continue;
+      const { downloads } = session;
+      if (downloads.downloaded <= most || !downloads.isIdle(now)) continue;
+      heir = connection;
+      most = downloads.downloaded;
+    }
+    return heir;
   }
 
   #canProgress(lease: PieceBuffer): boolean {

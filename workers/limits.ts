@@ -81,7 +81,8 @@ export class Limit {
   /** What main needs to split the limit anew. @param peers that could use it */
   load(peers: number, now: number): GroupLoad {
     const elapsed = Math.max(1, now - this.#measuredAt);
-    const bytesPerSecond = (this.#bytes / elapsed) * 1000;
+    // More may have been given back than was taken.
+    const bytesPerSecond = (Math.max(0, this.#bytes) / elapsed) * 1000;
     this.#bytes = 0;
     this.#measuredAt = this.#toldAt = now;
     this.#told = peers;

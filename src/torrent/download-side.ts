@@ -22,7 +22,7 @@ export interface DownloadTorrent {
   onWaste(bytes: number): void;
   /** @returns how many blocks may be requested under the rate limit, 0 to `blocks` */
   takeRequests(blocks: number, now: number): number;
-  /** Blocks that were taken and not requested. */
+  /** Blocks that were taken and not requested, or will not be answered. */
   returnRequests(blocks: number, now: number): void;
   /** Endgame: a block that others owe too has come from this peer. */
   onContested(peer: number, piece: PieceIndex, block: number): void;
@@ -118,12 +118,16 @@ export class DownloadSide {
     this.#sendLast(assigned);
   }
 
+  /** Whether it could do more than the leases offered. */
+  isIdle(now: number): boolean {
+    return this.shortage > 0 && !this.pipeline.snubbed && now >= this.#restUntil;
+  }
+
   /** Endgame: a peer with nothing to do is asked for what others owe; the slower ones get a CANCEL (BEP 3). */
   contest(askable: Bitfield | undefined, now: number): void {
     const { requests, pipeline } = this;
     const room = pipeline.window - requests.size;
-    const isIdle = this.shortage > 0 && room > 0 && !pipeline.snubbed && now >= this.#restUntil;
-    if (askable === undefined || !isIdle) return;
+    if (askable === undefined || room <= 0 || !this.isIdle(now)) return;
     const allowed = this.#torrent.takeRequests(room, now);
     const contested = this.#torrent.leases.contest(
       this.#peer,
@@ -145,7 +149,7 @@ export class DownloadSide {
     const owes = this.requests.size > 0 || this.requests.released > 0 || this.#lease !== 0;
     if (!owes || now - this.#answeredAt < this.#requestTimeoutMs) return;
     this.#answeredAt = now;
-    if (this.pipeline.snubbed) return this.requests.clear(this.#release);
+    if (this.pipeline.snubbed) return this.#drop(now);
     this.pipeline.onSnub();
     this.requests.release(this.#release);
     this.#releaseBlock();
@@ -154,18 +158,21 @@ export class DownloadSide {
   /** Nothing that is outstanding will be answered (BEP 3). Who gives one choke after the other for requests is left alone for a while. */
   onChoke(now: number): void {
     if (this.requests.size > 0 && ++this.#fruitless > 1) this.#rest(now);
-    this.#drop();
+    this.#drop(now);
   }
 
-  #drop(): void {
+  /** Nothing that was asked for is waited for any more, and the rate limit has it back. */
+  #drop(now: number): void {
+    const { size, released } = this.requests;
     this.requests.clear(this.#release);
+    this.#torrent.returnRequests(size + released, now);
   }
 
   /** The connection is gone: what the peer owed is missing again. */
-  onClose(): void {
+  onClose(now: number): void {
     this.#releaseBlock();
     this.#lease = 0;
-    this.#drop();
+    this.#drop(now);
   }
 
   /** The block has come from elsewhere. */
@@ -173,7 +180,7 @@ export class DownloadSide {
     if (this.requests.take(piece, block) === Match.live) this.#send(this.#cancelOf(piece, block));
   }
 
-  /** The piece has come from elsewhere: takes back the requests for its blocks. Those that come all the same are waste. */
+  /** The piece has come from elsewhere, or is to: takes back the requests for its blocks. Those that come all the same are waste. */
   cancelPiece(piece: PieceIndex): void {
     const cancels: Uint8Array[] = [];
     this.requests.takePiece(piece, (block) => cancels.push(this.#cancelOf(piece, block)));
@@ -186,8 +193,10 @@ export class DownloadSide {
    * @returns whether it owed the block
    */
   onRejected(piece: PieceIndex, block: number, rests: boolean, now: number): boolean {
-    if (this.requests.take(piece, block) !== Match.live) return false;
-    this.#torrent.leases.release(piece, block);
+    const match = this.requests.take(piece, block);
+    if (match !== Match.none) this.#torrent.returnRequests(1, now);
+    if (match !== Match.live) return false;
+    this.#release(piece, block);
     if (rests && now >= this.#restUntil) {
       this.#rest(now);
       this.pipeline.onOverflow(this.requests.size);
@@ -245,10 +254,13 @@ export class DownloadSide {
 
   onBlockEnd(now: number): void {
     const lease = this.#target();
+    // Another peer has begun it since, and may not end it.
+    if (lease === undefined) this.#releaseBlock();
     this.#lease = 0;
     if (lease === undefined) return this.#torrent.onWaste(this.#length);
     this.downloaded += this.#length;
     this.#restMs = REST_MS;
+    this.#fruitless = 0;
     this.recent += this.#length;
     const isContested = lease.isContested(this.#block);
     this.#torrent.leases.complete(lease, this.#block, this.#peer, now);
@@ -264,11 +276,10 @@ export class DownloadSide {
     return takes ? lease : undefined;
   }
 
-  /** The block that is arriving is no longer waited for; it is still welcome. */
+  /** The block that is arriving is no longer waited for, also where another peer writes it by now; it is still welcome. */
   #releaseBlock(): void {
-    if (this.#claimed && this.#target() !== undefined) {
-      this.#torrent.leases.release(this.#piece as PieceIndex, this.#block);
-    }
+    const piece = this.#piece as PieceIndex;
+    if (this.#claimed && this.#torrent.leases.get(piece)?.lease === this.#lease) this.#release(piece, this.#block);
     this.#claimed = false;
   }
 
@@ -294,5 +305,6 @@ export class DownloadSide {
 
   readonly #claim = (piece: PieceIndex, block: number): boolean => this.#torrent.leases.claim(piece, block, this.#peer);
 
-  readonly #release = (piece: PieceIndex, block: number): void => this.#torrent.leases.release(piece, block);
+  readonly #release = (piece: PieceIndex, block: number): void =>
+    this.#torrent.leases.release(piece, block, this.#peer);
 }

@@ -8,7 +8,7 @@ import type { PieceIndex } from './geometry.js';
 interface OpenLease {
   readonly group: number;
   readonly piece: PieceIndex;
-  /** Whether a copy of it was asked for. */
+  /** Whether a copy of it was asked for, and is on its way or out. */
   shared: boolean;
   /** Who gave each block that went out with it. */
   readonly givers: readonly Giver[];
@@ -69,28 +69,35 @@ export class LeaseLedger {
   }
 
   /**
-   * Endgame: a lease of another group that this one could help with, marked as shared; each piece is copied once.
-   * @param canGive whether the group's idle peers have the piece
+   * Endgame: a lease of another group that this one could help with, marked as shared: one copy at a time.
+   * @param canCopy whether the group's idle peers have the piece, and there is room for a copy
    */
   share(
     group: number,
-    canGive: (piece: PieceIndex) => boolean,
+    canCopy: (piece: PieceIndex) => boolean,
   ): { readonly lease: number; readonly holder: number; readonly piece: PieceIndex } | undefined {
     for (const [lease, held] of this.#open) {
       if (held.group === group || held.shared || this.#copies.get(held.piece) !== 1) continue;
-      if (!canGive(held.piece)) continue;
+      if (!canCopy(held.piece)) continue;
       held.shared = true;
       return { lease, holder: held.group, piece: held.piece };
     }
     return undefined;
   }
 
-  /** A lease came home. @returns whether it was out */
+  /** The copy of a lease could not be made: it may be asked for again. */
+  unshare(lease: number): void {
+    const held = this.#open.get(lease);
+    if (held !== undefined) held.shared = false;
+  }
+
+  /** A lease came home. The other one of its piece, if there is one, may be copied again. @returns whether it was out */
   settle(lease: number): boolean {
     const held = this.#open.get(lease);
     if (held === undefined) return false;
     this.#open.delete(lease);
     this.#count(held.piece, -1);
+    for (const other of this.leasesOf(held.piece)) this.unshare(other.lease);
     return true;
   }
 

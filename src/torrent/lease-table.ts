@@ -93,15 +93,19 @@ export class LeaseTable {
     return contested;
   }
 
-  /** A requested block will not come from the peer that was asked. */
-  release(piece: PieceIndex, block: number): void {
+  /** A requested block will not come from a peer that was asked. */
+  release(piece: PieceIndex, block: number, peer: number): void {
     const lease = this.#leases.get(piece);
     const before = lease?.missing;
-    if (lease === undefined || before === undefined || !lease.release(block)) return;
-    this.#missingBlocks += lease.missing - before;
-    if (this.#open.has(piece)) return;
-    this.#open.set(piece, lease);
-    this.#outOfOrder = true;
+    if (lease === undefined || before === undefined || !lease.release(block, peer)) return;
+    this.#reopen(lease, before);
+  }
+
+  /** Endgame: an exclusive piece starts again with another peer; the others must not be owed blocks of it any more. */
+  handOver(lease: PieceBuffer, peer: number): void {
+    const before = lease.missing;
+    lease.handOver(peer);
+    this.#reopen(lease, before);
   }
 
   /** Marks a missing block as requested of a peer. @returns whether it was missing, and the peer may be asked */
@@ -119,6 +123,14 @@ export class LeaseTable {
     lease.complete(block, peer, now);
     this.#missingBlocks -= before - lease.missing;
     if (lease.missing === 0) this.#open.delete(lease.piece);
+  }
+
+  /** A lease got blocks back. @param before how many were missing */
+  #reopen(lease: PieceBuffer, before: number): void {
+    this.#missingBlocks += lease.missing - before;
+    if (this.#open.has(lease.piece)) return;
+    this.#open.set(lease.piece, lease);
+    this.#outOfOrder = true;
   }
 
   /** Lease numbers grow with time. */

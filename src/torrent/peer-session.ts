@@ -189,11 +189,11 @@ export class PeerSession implements WireSink {
   }
 
   /** The connection is gone: what the peer owed is missing again. */
-  onClose(): void {
+  onClose(now: number): void {
     this.#decoder.pause();
     // Nothing may be asked for from now on, allowed fast pieces neither.
     this.amInterested = false;
-    this.downloads.onClose();
+    this.downloads.onClose(now);
     this.uploads.queue.clear();
   }
 

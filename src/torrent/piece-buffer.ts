@@ -19,7 +19,7 @@ export class PieceBuffer {
   readonly blockCount: number;
   /**
    * Only one peer may give blocks of it: the piece failed its hash when several did, and this tells which of them lies. When
-   * that peer leaves, the piece starts again.
+   * that peer leaves, or is so slow that it is handed over, the piece starts again.
    */
   readonly exclusive: boolean;
   /** It failed its hash before: the digests of its blocks are asked for. */
@@ -35,6 +35,9 @@ export class PieceBuffer {
   #present = 0;
   /** The peer an exclusive piece is asked of; 0 as long as nobody is. */
   #owner = 0;
+  /** When `isOverdue` saw that owner first, ms. */
+  #ownedAt: number | undefined;
+  #handOvers = 0;
   /** No block before this one is missing. */
   #cursor = 0;
 
@@ -90,9 +93,11 @@ export class PieceBuffer {
     return this.#cursor++;
   }
 
-  /** A requested block will not come: it is missing again. @returns false when it was not requested */
-  release(block: number): boolean {
-    if (this.#states[block] !== Block.requested || --this.#askers[block]! > 0) return false;
+  /** A requested block will not come from a peer: it is missing again. @returns false when others owe it, or nobody does */
+  release(block: number, peer: number): boolean {
+    // What was asked of an earlier owner is nothing to the present one.
+    if (this.#states[block] !== Block.requested || !this.admits(peer)) return false;
+    if (--this.#askers[block]! > 0) return false;
     if (this.exclusive) {
       this.#restart();
       return true;
@@ -171,6 +176,23 @@ export class PieceBuffer {
     return this.#states.map((state) => (state === Block.present ? 1 : 0));
   }
 
+  /**
+   * Whether one peer has had an exclusive piece for so long that another should try. To be asked on every tick, as that is
+   * how it knows since when. Each hand-over doubles the patience: among slow peers one gets the time it needs.
+   */
+  isOverdue(patienceMs: number, now: number): boolean {
+    if (!this.exclusive || this.#owner === 0) return false;
+    this.#ownedAt ??= now;
+    return now - this.#ownedAt >= patienceMs * 2 ** this.#handOvers;
+  }
+
+  /** An exclusive piece starts again with another peer. */
+  handOver(peer: number): void {
+    this.#restart();
+    this.#owner = peer;
+    this.#handOvers++;
+  }
+
   #restart(): void {
     this.#states.fill(Block.missing);
     this.#askers.fill(0);
@@ -179,5 +201,6 @@ export class PieceBuffer {
     this.#present = 0;
     this.#cursor = 0;
     this.#owner = 0;
+    this.#ownedAt = undefined;
   }
 }

@@ -44,6 +44,8 @@ export class FakeTorrent implements SessionTorrent {
   waste = 0;
   /** Blocks that the rate limit lets a peer be asked for at once. */
   allowance = Number.POSITIVE_INFINITY;
+  /** Blocks taken of the rate limit and not given back. */
+  taken = 0;
   /** Granted to every peer that speaks the fast extension. */
   fastSet: readonly number[] = [];
   readonly complete: PieceBuffer[] = [];
@@ -141,10 +143,14 @@ export class FakeTorrent implements SessionTorrent {
   isTight = false;
 
   takeRequests(blocks: number): number {
-    return Math.min(blocks, this.allowance);
+    const granted = Math.min(blocks, this.allowance);
+    this.taken += granted;
+    return granted;
   }
 
-  returnRequests(): void {}
+  returnRequests(blocks: number): void {
+    this.taken -= blocks;
+  }
 
   onContested(peer: number, piece: PieceIndex, block: number): void {
     this.events.push(`peer ${peer}: won block ${block} of piece ${piece}`);

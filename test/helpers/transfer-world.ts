@@ -27,6 +27,7 @@ const GOOD = digestsOf([false, false, false, false]);
 export interface WorldSettings {
   readonly evidenceBytes?: number;
   readonly corruptPieceLimit?: number;
+  readonly endgameAfterMs?: number;
   /** Pieces that memory has room for. */
   readonly memory?: number;
   readonly spillAfterMs?: number;
@@ -46,7 +47,8 @@ export class World {
   isShared = true;
 
   constructor(pieces = 1, settings: WorldSettings = {}) {
-    const { evidenceBytes = 1e6, corruptPieceLimit = 20, memory = 64, spillAfterMs = 0, spills } = settings;
+    const { evidenceBytes = 1e6, corruptPieceLimit = 20, endgameAfterMs = 0 } = settings;
+    const { memory = 64, spillAfterMs = 0, spills } = settings;
     this.budget = new ByteBudget(memory * BLOCK * BLOCKS);
     const geometry = new Geometry({ length: pieces * BLOCKS * BLOCK, pieceLength: BLOCKS * BLOCK });
     this.memory = SharedMemory.create(new Uint8Array(20 * pieces), 2);
@@ -64,7 +66,7 @@ export class World {
         queue,
         spills,
         corruptPieceLimit,
-        endgameAfterMs: 0,
+        endgameAfterMs,
         isShared: () => this.isShared,
         budgetAheadMs: 1_000,
         rate: () => this.rate,

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ToGroup } from '../../src/messages.js';
-import { BLOCKS, World } from '../helpers/transfer-world.js';
+import { BLOCK, BLOCKS, World, type WorldSettings } from '../helpers/transfer-world.js';
 
 describe('a piece that fails its hash', () => {
   it('has its giver accused at once when it was one alone, over any number of connections', () => {
@@ -86,6 +86,54 @@ describe('a piece that fails its hash', () => {
       world.corrupt(0, world.lease(), [1, 2, 3, 4], [true, false, false, false]);
     }
     expect(world.errors).toEqual(['BAD_DATA']);
+  });
+});
+
+describe('the copy of a lease for another group in the endgame', () => {
+  type Share = Extract<ToGroup, { type: 'share' }>;
+  const NOTHING = { present: new Uint8Array(4), givers: new Uint32Array(4) };
+
+  /** Group 1 has nothing to do while group 0 holds all the pieces there are. */
+  function endgame(pieces = 1, settings: WorldSettings = {}): World {
+    const world = new World(pieces, settings);
+    world.isShared = false;
+    world.lease(0);
+    world.transfer.onWant(1, 1_000, 1_000);
+    return world;
+  }
+
+  /** Group 1 has its turn. @returns the lease of which a copy is asked for, if any */
+  function share(world: World, now: number): Share | undefined {
+    expect(world.transfer.grant(1, now)).toBe(false);
+    return world.sent.pop()?.[1] as Share | undefined;
+  }
+
+  it('is asked for once, and later when there is no buffer for it yet', () => {
+    const world = endgame(2, { memory: 2 });
+    expect(share(world, 0)).toBeUndefined();
+    world.budget.forget(BLOCK * BLOCKS);
+    expect(share(world, 10)).toMatchObject({ type: 'share', lease: 1 });
+    expect(share(world, 20)).toBeUndefined();
+  });
+
+  it('is made again when it has come home and the original has not', () => {
+    const world = endgame();
+    const { lease, buffer } = share(world, 0)!;
+    world.transfer.onShared({ type: 'shared', torrent: 1, lease, buffer, ...NOTHING });
+    const [, granted] = world.sent.pop() as [number, Extract<ToGroup, { type: 'lease' }>];
+    world.transfer.onWant(1, 1_000, 1_001);
+    expect(share(world, 10)).toBeUndefined();
+    world.returned(1, granted.leases[0]!, [0, 0, 0, 0], [0, 0, 0, 0]);
+    expect(share(world, 20)).toMatchObject({ type: 'share', lease });
+  });
+
+  it('is asked for again, after a while, when the holder had nothing to copy', () => {
+    const world = endgame(1, { endgameAfterMs: 200 });
+    expect(share(world, 0)).toBeUndefined();
+    const { lease, buffer } = share(world, 200)!;
+    world.transfer.onShared({ type: 'shared', torrent: 1, lease, buffer });
+    expect([share(world, 210), share(world, 409)]).toEqual([undefined, undefined]);
+    expect(share(world, 410)).toMatchObject({ type: 'share', lease });
   });
 });
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Options } from '../../src/options.js';
 import type { PieceIndex } from '../../src/torrent/geometry.js';
 import { GroupHarness, OUR_ID } from '../helpers/group-harness.js';
@@ -148,6 +148,59 @@ describe('a group that downloads', () => {
     expect(Buffer.from(verified!.buffer)).toEqual(pieceOf(0));
     while (cancelled.length < 3) await new Promise((resolve) => setImmediate(resolve));
     expect(cancelled).toEqual([0, BLOCK, 2 * BLOCK]);
+  });
+
+  it('starts a piece for one peer alone again with an idle one when the first one is too slow, and cancels there', async () => {
+    let later = 0;
+    const now = performance.now.bind(performance);
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + later);
+    closers.push(async () => clock.mockRestore());
+    const group = start();
+    group.add(torrent);
+    const asked = new Set<number>();
+    const cancelled: number[] = [];
+    let slow: RawPeer | undefined;
+    const listener = await scripted(async (peer) => {
+      slow = peer;
+      await peer.bytes(68);
+      peer.send(raw.handshakeOf(torrent.infohash), raw.bitfield(raw.fullBitfield(5)), raw.UNCHOKE);
+      for (;;) {
+        const { id, body } = await peer.next();
+        if (id === 6) asked.add(body.readUInt32BE(4));
+        if (id === 8) cancelled.push(body.readUInt32BE(4));
+      }
+    });
+    const until = async (isSo: () => boolean): Promise<void> => {
+      while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+    };
+    group.connect(listener.port);
+    await group.next('connected');
+    const buffer = new ArrayBuffer(torrent.pieceLength);
+    const lease = { lease: 1, piece: 0 as PieceIndex, buffer, exclusive: true, suspect: true };
+    group.send({ type: 'lease', torrent: 1, leases: [lease] });
+    await until(() => asked.size === 3);
+    const give = async (index: number): Promise<void> => {
+      const begin = index * BLOCK;
+      slow!.send(raw.block(0, begin, torrent.payload.subarray(begin, begin + BLOCK)));
+      for (let downloaded = 0; downloaded < BLOCK; ) {
+        for (const stats of (await group.next('stats')).torrents) downloaded += stats.downloaded;
+      }
+    };
+    // With the statistics a tick has gone by, which sees who has the piece.
+    await give(0);
+    const seed = await seedOf(torrent, { peerId: '-XX0001-another-one-' });
+    group.connect(seed.port);
+    await group.next('connected');
+    // A block just inside the time-out: it is not snubbed, and the lease is not idle.
+    later = 19_000;
+    await give(1);
+    expect(seed.requests).toEqual([]);
+    later = 31_000;
+    const [verified] = (await group.next('verified')).leases;
+    expect(Buffer.from(verified!.buffer)).toEqual(pieceOf(0));
+    expect(seed.requests.map(({ begin }) => begin)).toEqual([0, BLOCK, 2 * BLOCK]);
+    await until(() => cancelled.length === 1);
+    expect(cancelled).toEqual([2 * BLOCK]);
   });
 
   it('copies a lease for another group and goes on with it', async () => {

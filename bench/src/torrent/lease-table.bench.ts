@@ -53,7 +53,7 @@ describe('LeaseTable, 64 leases of 64 blocks', () => {
     const table = filled();
     const queue = new RequestQueue();
     table.assign(1, seed, 64, (piece, block) => queue.push(piece, block));
-    queue.clear((piece, block) => table.release(piece, block));
+    queue.clear((piece, block) => table.release(piece, block, 1));
     table.assign(2, seed, 64, () => {});
   });
 });

@@ -92,6 +92,20 @@ describe('LeaseLedger', () => {
     expect(ledger.share(1, any)).toBeUndefined();
   });
 
+  it('shares a lease again when its copy could not be made, or has come home', () => {
+    const ledger = new LeaseLedger(2);
+    const any = (): boolean => true;
+    const lease = ledger.grant(0, at(3));
+    const shared = { lease, holder: 0, piece: 3 };
+    expect(ledger.share(1, any)).toEqual(shared);
+    ledger.unshare(lease);
+    expect(ledger.share(1, any)).toEqual(shared);
+    const copy = ledger.grant(1, at(3));
+    expect(ledger.share(1, any)).toBeUndefined();
+    ledger.settle(copy);
+    expect([ledger.share(1, any), ledger.share(1, any)]).toEqual([shared, undefined]);
+  });
+
   it('never gives a group more than it could start, whatever crosses on the way', () => {
     const GROUPS = 2;
     const step = fc.record({

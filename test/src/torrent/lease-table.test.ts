@@ -57,8 +57,8 @@ describe('LeaseTable', () => {
     const table = new LeaseTable();
     for (const piece of [3, 0, 1]) table.add(leaseOf(piece === 3 ? 1 : piece + 2, piece));
     expect(assign(table, Bitfield.full(PIECES), 7)).toHaveLength(7);
-    table.release(at(0), 1);
-    table.release(at(3), 2);
+    table.release(at(0), 1, 1);
+    table.release(at(3), 2, 1);
     expect(assign(table, Bitfield.full(PIECES), 9)).toEqual(['3/2', '0/1', '1/1', '1/2']);
   });
 
@@ -80,10 +80,10 @@ describe('LeaseTable', () => {
     expect(contest(4)).toEqual([]);
     expect([first.isContested(0), first.isContested(2)]).toEqual([true, false]);
     // Who gives up leaves the block with the others.
-    table.release(at(0), 0);
-    table.release(at(0), 0);
+    table.release(at(0), 0, 1);
+    table.release(at(0), 0, 1);
     expect([first.isContested(0), first.missing]).toEqual([false, 1]);
-    table.release(at(0), 0);
+    table.release(at(0), 0, 1);
     expect(first.missing).toBe(2);
     table.complete(first, 1, 3, 0);
     expect(first.isContested(1)).toBe(false);
@@ -105,7 +105,7 @@ describe('LeaseTable', () => {
     expect(table.claim(at(3), 0, 1)).toBe(false);
     expect(table.missingBlocks).toBe(2);
     expect(assign(table, Bitfield.full(PIECES), 9)).toEqual(['0/0', '0/2']);
-    table.release(at(5), 0);
+    table.release(at(5), 0, 1);
     expect(assign(table, Bitfield.full(PIECES), 9)).toEqual(['5/0']);
   });
 
@@ -117,10 +117,23 @@ describe('LeaseTable', () => {
     expect(assign(table, Bitfield.full(PIECES), 2, 4)).toEqual(['0/0', '0/1']);
     expect(assign(table, Bitfield.full(PIECES), 1, 9)).toEqual(['1/0']);
     table.complete(lease, 0, 4, 0);
-    table.release(at(0), 1);
+    table.release(at(0), 1, 4);
     expect(table.missingBlocks).toBe(5);
     expect(assign(table, Bitfield.full(PIECES), 9, 9)).toEqual(['0/0', '0/1', '0/2', '1/1', '1/2']);
     expect(table.missingBlocks).toBe(0);
+  });
+
+  it('hands a piece for one peer alone over to another one, before anything newer', () => {
+    const table = new LeaseTable();
+    const lease = leaseOf(1, 0, new Uint8Array(0), true);
+    table.add(lease);
+    table.add(leaseOf(2, 1));
+    expect(assign(table, Bitfield.full(PIECES), 4, 4)).toEqual(['0/0', '0/1', '0/2', '1/0']);
+    table.complete(lease, 0, 4, 0);
+    table.handOver(lease, 9);
+    expect(table.missingBlocks).toBe(5);
+    expect(assign(table, Bitfield.full(PIECES), 1, 4)).toEqual(['1/1']);
+    expect(assign(table, Bitfield.full(PIECES), 9, 9)).toEqual(['0/0', '0/1', '0/2', '1/2']);
   });
 
   it('ignores a block given up for a lease that is gone', () => {
@@ -129,7 +142,7 @@ describe('LeaseTable', () => {
     table.add(lease);
     assign(table, Bitfield.full(PIECES), 2);
     table.remove(lease);
-    table.release(at(0), 1);
+    table.release(at(0), 1, 1);
     expect([table.size, table.missingBlocks]).toEqual([0, 0]);
     expect(table.get(0)).toBeUndefined();
     expect(assign(table, Bitfield.full(PIECES), 9)).toEqual([]);
@@ -186,7 +199,7 @@ describe('LeaseTable', () => {
               table.remove(lease);
               model.splice(model.indexOf(held!), 1);
             } else if (action.do === 'release') {
-              table.release(at(action.piece), action.block);
+              table.release(at(action.piece), action.block, 1);
               if (held?.blocks[action.block] === 'requested') held.blocks[action.block] = 'missing';
             } else if (action.do === 'claim') {
               const missing = held?.blocks[action.block] === 'missing';

@@ -158,7 +158,7 @@ describe('a block that stops half way', () => {
     slow.hear(torrent.block(0, 0).slice(0, 9_000));
     pass(20_000);
     expect(torrent.leases.missingBlocks).toBe(0);
-    slow.session.onClose();
+    slow.session.onClose(slow.now);
     expect(torrent.leases.missingBlocks).toBe(0);
     good.hear(torrent.block(0, 0), torrent.block(0, 1), torrent.block(0, 2));
     expect(torrent.complete.length).toBe(1);
@@ -168,7 +168,7 @@ describe('a block that stops half way', () => {
     const { torrent, slow, pass } = pair();
     pass(20_000);
     slow.hear(torrent.block(0, 1).slice(0, 9_000));
-    slow.session.onClose();
+    slow.session.onClose(slow.now);
     expect(torrent.leases.missingBlocks).toBe(0);
   });
 });

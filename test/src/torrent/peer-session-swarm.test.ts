@@ -91,7 +91,7 @@ class HonestPeer {
     this.#open = false;
     this.#rest = '';
     this.asked = [];
-    this.conversation.session.onClose();
+    this.conversation.session.onClose(this.conversation.now);
   }
 }
 

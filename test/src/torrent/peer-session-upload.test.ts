@@ -123,7 +123,7 @@ describe('requests of the peer', () => {
   it('are forgotten when the connection closes', () => {
     const peer = unchoked();
     peer.hear(request(0, 0));
-    peer.session.onClose();
+    peer.session.onClose(peer.now);
     expect(peer.session.uploads.queue.size).toBe(0);
   });
 });

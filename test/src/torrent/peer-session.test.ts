@@ -224,11 +224,28 @@ describe('requests', () => {
     expect(first.said()).toBe(torrent.request(0, 1) + torrent.request(0, 2));
   });
 
+  it('wait a while after the second choke in a row that came instead of a block', () => {
+    const peer = new Conversation(new FakeTorrent(), NARROW);
+    const { torrent } = peer;
+    for (const piece of [0, 1]) torrent.lease(piece);
+    peer.open();
+    peer.hear(CHOKE, UNCHOKE);
+    expect(peer.said()).not.toBe('');
+    // It gives: what comes now is the first one again.
+    peer.hear(torrent.block(0, 0), CHOKE, UNCHOKE);
+    expect(peer.said()).not.toBe('');
+    peer.hear(CHOKE, UNCHOKE);
+    expect(peer.said()).toBe('');
+    peer.now += 500;
+    peer.session.fill(peer.now);
+    expect(peer.said()).not.toBe('');
+  });
+
   it('are not made of a peer whose connection has closed', () => {
     const peer = new Conversation(new FakeTorrent(), NARROW);
     peer.torrent.lease(0);
     peer.open();
-    peer.session.onClose();
+    peer.session.onClose(peer.now);
     expect(peer.torrent.leases.missingBlocks).toBe(3);
     peer.session.fill(2_000);
     expect(peer.torrent.leases.missingBlocks).toBe(3);
@@ -239,7 +256,7 @@ describe('requests', () => {
     peer.torrent.lease(0);
     peer.hear(bitfield('f8'), '000000051100000000');
     expect(peer.torrent.leases.missingBlocks).toBe(0);
-    peer.session.onClose();
+    peer.session.onClose(peer.now);
     peer.session.fill(2_000);
     expect(peer.torrent.leases.missingBlocks).toBe(3);
   });
@@ -344,14 +361,14 @@ describe('a disconnect', () => {
     peer.open();
     peer.hear(torrent.block(0, 0), torrent.block(0, 1).slice(0, 5_000));
     expect(lease.missing).toBe(0);
-    peer.session.onClose();
+    peer.session.onClose(peer.now);
     expect([torrent.leases.missingBlocks, lease.presence()]).toEqual([2, Uint8Array.of(1, 0, 0)]);
     expect(torrent.waste).toBe(0);
   });
 
   it('stops the reading of what else has come', () => {
     const peer = new Conversation(new FakeTorrent());
-    peer.torrent.onPeerInterest = () => peer.session.onClose();
+    peer.torrent.onPeerInterest = () => peer.session.onClose(peer.now);
     peer.hear(INTERESTED, have(1), have(77));
     expect(peer.torrent.events).toEqual([]);
   });

@@ -40,15 +40,15 @@ describe('PieceBuffer', () => {
     const piece = lease();
     piece.takeMissing(1);
     piece.takeMissing(1);
-    expect(piece.release(0)).toBe(true);
-    expect(piece.release(0)).toBe(false);
+    expect(piece.release(0, 1)).toBe(true);
+    expect(piece.release(0, 1)).toBe(false);
     expect([piece.takeMissing(1), piece.takeMissing(1), piece.takeMissing(1)]).toEqual([0, 2, -1]);
   });
 
   it('releases neither what is missing nor what is present nor what it has not', () => {
     const piece = lease();
     piece.complete(1, 5, 100);
-    expect([0, 1, 3, 99].map((block) => piece.release(block))).toEqual([false, false, false, false]);
+    expect([0, 1, 3, 99].map((block) => piece.release(block, 1))).toEqual([false, false, false, false]);
     expect(piece.missing).toBe(2);
   });
 
@@ -102,7 +102,7 @@ describe('PieceBuffer', () => {
     const piece = lease();
     expect([piece.claim(1, 4), piece.claim(1, 4), piece.claim(9, 4)]).toEqual([true, false, false]);
     expect([piece.missing, piece.takeMissing(1), piece.takeMissing(1), piece.takeMissing(1)]).toEqual([2, 0, 2, -1]);
-    piece.release(1);
+    piece.release(1, 4);
     expect(piece.takeMissing(1)).toBe(1);
   });
 
@@ -146,15 +146,45 @@ describe('PieceBuffer', () => {
       piece.begin(0, 4);
       piece.complete(0, 4, 0);
       piece.begin(1, 4);
-      expect(piece.release(2)).toBe(true);
+      expect(piece.release(2, 4)).toBe(true);
       expect([0, 1, 2].every((block) => piece.lacks(block))).toBe(true);
       expect([piece.missing, piece.takes(1, 4), piece.admits(9)]).toEqual([3, false, true]);
-      expect([piece.release(0), piece.release(1)]).toEqual([false, false]);
+      expect([piece.release(0, 4), piece.release(1, 4)]).toEqual([false, false]);
       for (const block of [0, 1, 2]) {
         expect(piece.takeMissing(9)).toBe(block);
         piece.complete(block, 9, 0);
       }
       expect(piece.givers()).toEqual(Uint32Array.of(9, 9, 9));
+    });
+
+    it('is not given up by who was asked before', () => {
+      const piece = lease(0, { exclusive: true });
+      for (const block of [0, 1]) expect(piece.takeMissing(4)).toBe(block);
+      expect(piece.release(0, 4)).toBe(true);
+      for (const block of [0, 1]) expect(piece.takeMissing(9)).toBe(block);
+      piece.complete(0, 9, 0);
+      expect([piece.release(1, 4), piece.lacks(0), piece.release(1, 9)]).toEqual([false, false, true]);
+    });
+
+    it('is overdue when one peer has had it for too long, twice as long after each hand-over', () => {
+      const piece = lease(0, { exclusive: true });
+      expect(piece.isOverdue(100, 1_000)).toBe(false);
+      piece.takeMissing(4);
+      piece.complete(0, 4, 1_000);
+      piece.takeMissing(4);
+      expect([1_050, 1_149, 1_150].map((now) => piece.isOverdue(100, now))).toEqual([false, false, true]);
+      piece.handOver(9);
+      expect([piece.missing, piece.lacks(0), piece.admits(4), piece.admits(9)]).toEqual([3, true, false, true]);
+      expect([1_150, 1_349, 1_350].map((now) => piece.isOverdue(100, now))).toEqual([false, false, true]);
+      // Another owner has his own time.
+      expect([piece.takeMissing(9), piece.release(0, 9), piece.takeMissing(4)]).toEqual([0, true, 0]);
+      expect([1_400, 1_599, 1_600].map((now) => piece.isOverdue(100, now))).toEqual([false, false, true]);
+    });
+
+    it('is never overdue when others may give it too', () => {
+      const piece = lease();
+      piece.takeMissing(4);
+      expect([0, 1_000_000].map((now) => piece.isOverdue(100, now))).toEqual([false, false]);
     });
 
     it('goes home as if it were empty', () => {
@@ -194,7 +224,7 @@ describe('PieceBuffer', () => {
               expect(piece.claim(block, 1)).toBe(model[block] === 'missing');
               if (model[block] === 'missing') model[block] = 'requested';
             } else if (action === 'release') {
-              expect(piece.release(block)).toBe(model[block] === 'requested');
+              expect(piece.release(block, 1)).toBe(model[block] === 'requested');
               if (model[block] === 'requested') model[block] = 'missing';
             } else {
               piece.complete(block, 1, 0);
