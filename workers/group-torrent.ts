@@ -195,7 +195,7 @@ export class GroupTorrent implements SessionTorrent {
     return this.#content?.desk.copy(number, buffer);
   }
 
-  /** Pieces that are on disk: serve and announce them; with the last one, seeds have nothing for us nor we for them. */
+  /** Pieces that are on disk: serve and announce them. Who has nothing else for us is told; with the last one, seeds go. */
   onHave(pieces: readonly PieceIndex[]): void {
     const { have, needs } = this.#ready;
     for (const piece of pieces) {
@@ -207,9 +207,9 @@ export class GroupTorrent implements SessionTorrent {
       const { session } = connection;
       if (session === undefined) continue;
       session.sendHaves(pieces, encoded);
-      if (needs.count > 0) continue;
-      session.updateInterest();
-      if (session.isUploadOnly) connection.close('both-seeds');
+      // Where there was no interest, fewer needs bring none.
+      if (session.amInterested) session.updateInterest();
+      if (needs.count === 0 && session.isUploadOnly) connection.close('both-seeds');
     }
   }
 

@@ -101,6 +101,8 @@ export class PeerSession implements WireSink {
   readonly #idleTalk: IdleTalk;
   /** Times it was a seed and lost a piece. */
   #lapses = 0;
+  /** Byte of the bitfields where there was last something that the peer has and we need. */
+  #neededAt = 0;
 
   constructor(
     peer: number,
@@ -204,9 +206,10 @@ export class PeerSession implements WireSink {
     if (news.length > 0) this.#link.send(news.length === pieces.length ? encoded : encodeHaves(news));
   }
 
-  /** Tells the peer whether it has anything we need. */
+  /** Tells the peer whether it has anything we need. Looked for where it was last: costs next to nothing until that is there. */
   updateInterest(): void {
-    const interested = intersects(this.#has, this.#torrent.needs);
+    this.#neededAt = commonByte(this.#has, this.#torrent.needs, this.#neededAt);
+    const interested = this.#neededAt !== -1;
     if (interested === this.amInterested) return;
     this.amInterested = interested;
     this.#link.send(interested ? INTERESTED : NOT_INTERESTED);
@@ -393,7 +396,11 @@ export class PeerSession implements WireSink {
   }
 }
 
-function intersects(a: Bitfield, b: Bitfield): boolean {
-  for (let i = 0; i < a.bytes.length; i++) if ((a.bytes[i]! & b.bytes[i]!) !== 0) return true;
-  return false;
+/** @returns a byte, from one on and round, in which both have a bit; -1 when there is none */
+function commonByte(a: Bitfield, b: Bitfield, from: number): number {
+  const { length } = a.bytes;
+  for (let n = 0, i = Math.max(from, 0); n < length; n++, i = i + 1 === length ? 0 : i + 1) {
+    if ((a.bytes[i]! & b.bytes[i]!) !== 0) return i;
+  }
+  return -1;
 }

@@ -230,6 +230,30 @@ describe('a group that downloads', () => {
     expect(await group.next('returned')).toMatchObject({ lease, piece: 0 });
   });
 
+  it('wants nothing of a peer once all that it has is there, and says so', async () => {
+    const group = start();
+    group.add(torrent);
+    const heard: number[] = [];
+    const peer = await scripted(async (link) => {
+      await link.bytes(68);
+      link.send(raw.handshakeOf(torrent.infohash), raw.bitfield(Buffer.from([0b1100_0000])));
+      const hears = async (id: number): Promise<void> => {
+        while (heard.at(-1) !== id) heard.push((await link.next()).id);
+      };
+      await hears(2);
+      for (const piece of [0, 4]) group.send({ type: 'have', torrent: 1, pieces: [piece as PieceIndex] });
+      await hears(4);
+      group.send({ type: 'have', torrent: 1, pieces: [1 as PieceIndex] });
+      await hears(3);
+      link.send(raw.have(2));
+      await hears(2);
+      link.socket.destroy();
+    });
+    group.connect(peer.port);
+    await group.next('disconnected');
+    expect(heard).toEqual([2, 4, 3, 2]);
+  });
+
   it('answers the removal of a torrent after its last buffer', async () => {
     const group = start();
     group.add(torrent);

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { WireError } from '../../../src/protocol/wire.js';
 import { Geometry } from '../../../src/torrent/geometry.js';
@@ -100,6 +101,24 @@ describe('interest', () => {
     peer.session.updateInterest();
     peer.session.updateInterest();
     expect(peer.said()).toBe(NOT_INTERESTED);
+  });
+
+  it('is there as long as the peer has anything that is needed, in whatever order pieces come and go', () => {
+    const piece = fc.nat({ max: 39 });
+    const step = fc.record({ piece, what: fc.constantFrom('have', 'bitfield', 'written', 'written') });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+        const torrent = new FakeTorrent(new Geometry({ length: 40 * BLOCK, pieceLength: BLOCK }));
+        const peer = new Conversation(torrent);
+        for (const { piece, what } of steps) {
+          if (what === 'have') peer.hear(have(piece));
+          if (what === 'bitfield') peer.hear(bitfield((1n << BigInt(piece)).toString(16).padStart(10, '0')));
+          if (what === 'written' && torrent.needs.clear(piece)) peer.session.updateInterest();
+          const wanted = [...peer.session.has].some((index) => torrent.needs.has(index));
+          expect(peer.session.amInterested).toBe(wanted);
+        }
+      }),
+    );
   });
 
   it('comes before any request, and requests wait for the unchoke', () => {
