@@ -230,6 +230,7 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   onPeerPieces(session: PeerSession, before: Bitfield): void {
+    if (!before.isFull && !session.isSeed) return this.#count(session.has.without(before), 1, false);
     this.#count(before, -1, before.isFull);
     this.#count(session.has, 1, session.isSeed);
   }
@@ -426,7 +427,7 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   /** Adds a peer's pieces to the group's availability, or takes them out. */
-  #count(has: Bitfield, by: 1 | -1, isSeed: boolean): void {
+  #count(has: Iterable<number>, by: 1 | -1, isSeed: boolean): void {
     const { section } = this.#ready;
     if (isSeed) {
       section.seeds += by;

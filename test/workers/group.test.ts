@@ -254,6 +254,28 @@ describe('a group that downloads', () => {
     expect(heard).toEqual([2, 4, 3, 2]);
   });
 
+  it('counts what its peers have by what is new in a bitfield, and by nothing when they have gone', async () => {
+    const group = start();
+    const memory = group.add(torrent, { have: Buffer.from([0b1110_0000]) });
+    const section = memory.section(0);
+    const counted: number[] = [];
+    const peer = await scripted(async (link) => {
+      await link.bytes(68);
+      const bitfields = [0x80, 0xc0, 0x80, 0xc0, 0xd0].map((byte) => raw.bitfield(Buffer.from([byte])));
+      link.send(raw.handshakeOf(torrent.infohash), ...bitfields);
+      // Of these only the last one names a piece that is not there.
+      await link.nextOf(2);
+      counted.push(...section.availability, section.version);
+      link.send(raw.bitfield(Buffer.from([0xf8])));
+      link.socket.end();
+    });
+    group.connect(peer.port);
+    await group.next('disconnected');
+    expect(counted).toEqual([1, 1, 0, 1, 0, 3]);
+    expect([...section.availability, section.seeds]).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(section.version).toBeGreaterThan(3);
+  });
+
   it('answers the removal of a torrent after its last buffer', async () => {
     const group = start();
     group.add(torrent);

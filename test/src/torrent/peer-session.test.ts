@@ -62,7 +62,8 @@ describe('what the peer has', () => {
 
   it('grows with a bitfield that comes late or again, and never shrinks', () => {
     const peer = new Conversation(new FakeTorrent());
-    peer.hear(have(4), UNCHOKE, bitfield('80'), bitfield('20'));
+    // The second and the last one say nothing new.
+    peer.hear(have(4), UNCHOKE, bitfield('80'), bitfield('80'), bitfield('20'), bitfield('a8'));
     expect([...peer.session.has]).toEqual([0, 2, 4]);
     expect(peer.torrent.events).toEqual(['peer 1: piece 4', 'peer 1: 1 -> 2 pieces', 'peer 1: 2 -> 3 pieces']);
   });
