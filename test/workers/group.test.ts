@@ -560,6 +560,26 @@ describe('a group that uploads', () => {
     expect((await peer.nextOf(7)).body.subarray(8)).toEqual(pieceOf(4));
   });
 
+  it.each([
+    ['wants none of it any more', [raw.NOT_INTERESTED]],
+    ['cancels it', Array.from({ length: 12 }, (_, n) => raw.message(8, 0, n, 16))],
+  ])('reads on from a peer that asks for too much and %s', async (_what, after) => {
+    const { port } = await seeding({ uploadQueue: 8 });
+    const peer = await leecher(port);
+    await peer.nextOf(1);
+    peer.send(...Array.from({ length: 12 }, (_, n) => raw.request(0, n, 16)), ...after);
+    if (after.length === 1) {
+      await peer.nextOf(0);
+      peer.send(raw.INTERESTED);
+      await peer.nextOf(1);
+    }
+    peer.send(raw.request(4, 0, 1000));
+    let answer: Buffer;
+    do answer = (await peer.nextOf(7)).body.subarray(8);
+    while (answer.length === 16);
+    expect(answer).toEqual(pieceOf(4));
+  });
+
   it('reports a file that has gone instead of serving something else', async () => {
     const { group, port } = await seeding();
     group.send({ type: 'removeTorrent', torrent: 1, reason: 'removed' });
