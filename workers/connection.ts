@@ -249,7 +249,7 @@ export class Connection implements PeerLink, EncryptionLink {
     this.#socket?.pause();
   }
 
-  /** Something has gone out: a peer that was held back may be read from again. */
+  /** What a peer waits for may have become less: one that was held back is read from again. */
   onServed(): void {
     if (!this.#held || this.session?.uploads.hasRoom !== true || this.unsentBytes >= MAX_UNSENT) return;
     this.#held = false;
@@ -265,6 +265,8 @@ export class Connection implements PeerLink, EncryptionLink {
     if (now - this.#receivedAt >= idleTimeoutMs) return this.close('timeout');
     if (now - this.#sentAt >= keepAliveMs) this.send(KEEP_ALIVE);
     this.session.downloads.onTick(now);
+    // What it asked for may have been dropped, by a choke or its own cancels, with nothing sent since.
+    this.onServed();
   }
 
   close(reason: DisconnectReason): void {

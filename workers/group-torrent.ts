@@ -195,7 +195,7 @@ export class GroupTorrent implements SessionTorrent {
     return this.#content?.desk.copy(number, buffer);
   }
 
-  /** Pieces that are on disk: serve and announce them; with the last one, seeds have nothing for us nor we for them. */
+  /** Pieces that are on disk: serve and announce them. Who has nothing else for us is told; with the last one, seeds go. */
   onHave(pieces: readonly PieceIndex[]): void {
     const { have, needs } = this.#ready;
     for (const piece of pieces) {
@@ -207,9 +207,9 @@ export class GroupTorrent implements SessionTorrent {
       const { session } = connection;
       if (session === undefined) continue;
       session.sendHaves(pieces, encoded);
-      if (needs.count > 0) continue;
-      session.updateInterest();
-      if (session.isUploadOnly) connection.close('both-seeds');
+      // Where there was no interest, fewer needs bring none.
+      if (session.amInterested) session.updateInterest();
+      if (needs.count === 0 && session.isUploadOnly) connection.close('both-seeds');
     }
   }
 
@@ -230,6 +230,7 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   onPeerPieces(session: PeerSession, before: Bitfield): void {
+    if (!before.isFull && !session.isSeed) return this.#count(session.has.without(before), 1, false);
     this.#count(before, -1, before.isFull);
     this.#count(session.has, 1, session.isSeed);
   }
@@ -454,7 +455,7 @@ export class GroupTorrent implements SessionTorrent {
   }
 
   /** Adds a peer's pieces to the group's availability, or takes them out. */
-  #count(has: Bitfield, by: 1 | -1, isSeed: boolean): void {
+  #count(has: Iterable<number>, by: 1 | -1, isSeed: boolean): void {
     const { section } = this.#ready;
     if (isSeed) {
       section.seeds += by;

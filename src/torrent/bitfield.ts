@@ -68,11 +68,27 @@ export class Bitfield {
     return true;
   }
 
-  /** The set indices, ascending. */
-  *[Symbol.iterator](): IterableIterator<number> {
+  /** Adds all that another one of the same size has. */
+  include(other: Bitfield): void {
     for (let i = 0; i < this.bytes.length; i++) {
-      if (this.bytes[i] === 0) continue;
-      for (let index = i * 8; index < i * 8 + 8; index++) if (this.has(index)) yield index;
+      const news = other.bytes[i]! & ~this.bytes[i]!;
+      if (news === 0) continue;
+      this.bytes[i]! |= news;
+      this.#count += BITS[news]!;
+    }
+  }
+
+  /** The set indices, ascending. */
+  [Symbol.iterator](): IterableIterator<number> {
+    return this.without(undefined);
+  }
+
+  /** The set indices that another one of the same size has not, ascending. */
+  *without(other: Bitfield | undefined): IterableIterator<number> {
+    for (let i = 0; i < this.bytes.length; i++) {
+      const bits = this.bytes[i]! & ~(other?.bytes[i] ?? 0);
+      if (bits === 0) continue;
+      for (let bit = 0; bit < 8; bit++) if ((bits & (0x80 >>> bit)) !== 0) yield i * 8 + bit;
     }
   }
 }

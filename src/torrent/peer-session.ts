@@ -25,7 +25,7 @@ import {
 import { Bitfield } from './bitfield.js';
 import { DownloadSide, type DownloadTorrent } from './download-side.js';
 import type { PieceIndex } from './geometry.js';
-import { IdleTalk, LONG_MESSAGE } from './idle-talk.js';
+import { costOfBitfield, IdleTalk, LONG_MESSAGE } from './idle-talk.js';
 import { PeerExtensions } from './peer-extensions.js';
 import { UploadSide } from './upload-side.js';
 
@@ -53,7 +53,7 @@ export interface SessionTorrent extends DownloadTorrent {
   extendedHandshakeFor(host: string): OurHandshake;
   /** Pieces a peer may ask for while choked (BEP 6). */
   fastSetFor(host: string): readonly number[];
-  /** The peer has other pieces than before, as a rule more. */
+  /** The peer has other pieces than before: more, or all but one of all. */
   onPeerPieces(session: PeerSession, before: Bitfield): void;
   onPeerPiece(session: PeerSession, piece: PieceIndex): void;
   /** BEP 54: the peer, no seed before, has a piece no more. */
@@ -99,8 +99,11 @@ export class PeerSession implements WireSink {
   #hasNamedUs = false;
   #now: number;
   readonly #idleTalk: IdleTalk;
+  #hasGivenBitfield = false;
   /** Times it was a seed and lost a piece. */
   #lapses = 0;
+  /** Byte of the bitfields where there was last something that the peer has and we need. */
+  #neededAt = 0;
 
   constructor(
     peer: number,
@@ -204,9 +207,10 @@ export class PeerSession implements WireSink {
     if (news.length > 0) this.#link.send(news.length === pieces.length ? encoded : encodeHaves(news));
   }
 
-  /** Tells the peer whether it has anything we need. */
+  /** Tells the peer whether it has anything we need. Looked for where it was last: costs next to nothing until that is there. */
   updateInterest(): void {
-    const interested = intersects(this.#has, this.#torrent.needs);
+    this.#neededAt = commonByte(this.#has, this.#torrent.needs, this.#neededAt);
+    const interested = this.#neededAt !== -1;
     if (interested === this.amInterested) return;
     this.amInterested = interested;
     this.#link.send(interested ? INTERESTED : NOT_INTERESTED);
@@ -256,14 +260,16 @@ export class PeerSession implements WireSink {
 
   /** At any time: aria2 sends it again later. HAVEs may complete it: a lazy bitfield. */
   onBitfield(bytes: Uint8Array): void {
-    this.#onIdleTalk(LONG_MESSAGE);
+    this.#onIdleTalk(this.#hasGivenBitfield ? costOfBitfield(bytes.length) : 1);
+    this.#hasGivenBitfield = true;
     const { geometry, full } = this.#torrent;
     const given = Bitfield.fromWire(bytes, geometry.pieceCount);
     if (given === undefined) {
       throw new WireError(`bitfield of ${bytes.length} bytes does not fit ${geometry.pieceCount} pieces`);
     }
     const before = this.#has;
-    for (const piece of before) given.set(piece);
+    given.include(before);
+    if (given.count === before.count) return;
     this.#has = given.isFull ? full : given;
     this.#torrent.onPeerPieces(this, before);
     this.updateInterest();
@@ -271,7 +277,7 @@ export class PeerSession implements WireSink {
 
   onHaveAll(): void {
     this.#onIdleTalk(LONG_MESSAGE);
-    if (!this.#fast) return;
+    if (!this.#fast || this.isSeed) return;
     const before = this.#has;
     this.#has = this.#torrent.full;
     this.#torrent.onPeerPieces(this, before);
@@ -393,7 +399,11 @@ export class PeerSession implements WireSink {
   }
 }
 
-function intersects(a: Bitfield, b: Bitfield): boolean {
-  for (let i = 0; i < a.bytes.length; i++) if ((a.bytes[i]! & b.bytes[i]!) !== 0) return true;
-  return false;
+/** @returns a byte, from one on and round, in which both have a bit; -1 when there is none */
+function commonByte(a: Bitfield, b: Bitfield, from: number): number {
+  const { length } = a.bytes;
+  for (let n = 0, i = Math.max(from, 0); n < length; n++, i = i + 1 === length ? 0 : i + 1) {
+    if ((a.bytes[i]! & b.bytes[i]!) !== 0) return i;
+  }
+  return -1;
 }

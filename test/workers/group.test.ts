@@ -283,6 +283,52 @@ describe('a group that downloads', () => {
     expect(await group.next('returned')).toMatchObject({ lease, piece: 0 });
   });
 
+  it('wants nothing of a peer once all that it has is there, and says so', async () => {
+    const group = start();
+    group.add(torrent);
+    const heard: number[] = [];
+    const peer = await scripted(async (link) => {
+      await link.bytes(68);
+      link.send(raw.handshakeOf(torrent.infohash), raw.bitfield(Buffer.from([0b1100_0000])));
+      const hears = async (id: number): Promise<void> => {
+        while (heard.at(-1) !== id) heard.push((await link.next()).id);
+      };
+      await hears(2);
+      for (const piece of [0, 4]) group.send({ type: 'have', torrent: 1, pieces: [piece as PieceIndex] });
+      await hears(4);
+      group.send({ type: 'have', torrent: 1, pieces: [1 as PieceIndex] });
+      await hears(3);
+      link.send(raw.have(2));
+      await hears(2);
+      link.socket.destroy();
+    });
+    group.connect(peer.port);
+    await group.next('disconnected');
+    expect(heard).toEqual([2, 4, 3, 2]);
+  });
+
+  it('counts what its peers have by what is new in a bitfield, and by nothing when they have gone', async () => {
+    const group = start();
+    const memory = group.add(torrent, { have: Buffer.from([0b1110_0000]) });
+    const section = memory.section(0);
+    const counted: number[] = [];
+    const peer = await scripted(async (link) => {
+      await link.bytes(68);
+      const bitfields = [0x80, 0xc0, 0x80, 0xc0, 0xd0].map((byte) => raw.bitfield(Buffer.from([byte])));
+      link.send(raw.handshakeOf(torrent.infohash), ...bitfields);
+      // Of these only the last one names a piece that is not there.
+      await link.nextOf(2);
+      counted.push(...section.availability, section.version);
+      link.send(raw.bitfield(Buffer.from([0xf8])));
+      link.socket.end();
+    });
+    group.connect(peer.port);
+    await group.next('disconnected');
+    expect(counted).toEqual([1, 1, 0, 1, 0, 3]);
+    expect([...section.availability, section.seeds]).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(section.version).toBeGreaterThan(3);
+  });
+
   it('answers the removal of a torrent after its last buffer', async () => {
     const group = start();
     group.add(torrent);
@@ -565,6 +611,26 @@ describe('a group that uploads', () => {
     peer.send(...Array.from({ length: 5_000 }, () => raw.request(0, 5, 16)), raw.request(4, 0, 1000));
     for (let i = 0; i < 5_000; i++) await peer.nextOf(7);
     expect((await peer.nextOf(7)).body.subarray(8)).toEqual(pieceOf(4));
+  });
+
+  it.each([
+    ['wants none of it any more', [raw.NOT_INTERESTED]],
+    ['cancels it', Array.from({ length: 12 }, (_, n) => raw.message(8, 0, n, 16))],
+  ])('reads on from a peer that asks for too much and %s', async (_what, after) => {
+    const { port } = await seeding({ uploadQueue: 8 });
+    const peer = await leecher(port);
+    await peer.nextOf(1);
+    peer.send(...Array.from({ length: 12 }, (_, n) => raw.request(0, n, 16)), ...after);
+    if (after.length === 1) {
+      await peer.nextOf(0);
+      peer.send(raw.INTERESTED);
+      await peer.nextOf(1);
+    }
+    peer.send(raw.request(4, 0, 1000));
+    let answer: Buffer;
+    do answer = (await peer.nextOf(7)).body.subarray(8);
+    while (answer.length === 16);
+    expect(answer).toEqual(pieceOf(4));
   });
 
   it('reports a file that has gone instead of serving something else', async () => {

@@ -35,6 +35,28 @@ describe('Bitfield', () => {
     );
   });
 
+  it('unites with another, and says what another lacks', () => {
+    const pair = sizes.chain((size) =>
+      fc.tuple(fc.constant(size), fc.array(fc.nat(), { maxLength: 70 }), fc.array(fc.nat(), { maxLength: 70 })),
+    );
+    fc.assert(
+      fc.property(pair, ([size, ...indices]) => {
+        const [a, b] = indices.map(
+          (of) => new Set(of.map((index) => index % Math.max(size, 1)).filter((i) => i < size)),
+        );
+        const [left, right] = [new Bitfield(size), new Bitfield(size)];
+        for (const index of a!) left.set(index);
+        for (const index of b!) right.set(index);
+        const sorted = (all: Iterable<number>): number[] => [...all].sort((x, y) => x - y);
+        expect([...left.without(right)]).toEqual(sorted(a!).filter((index) => !b!.has(index)));
+        left.include(right);
+        expect([...left]).toEqual(sorted(new Set([...a!, ...b!])));
+        expect(left.count).toBe(new Set([...a!, ...b!]).size);
+        expect([...right]).toEqual(sorted(b!));
+      }),
+    );
+  });
+
   it.each([-1, -8, 8, 100, 2 ** 32, 2 ** 32 - 1, Number.NaN])('leaves index %d of 8 alone', (index) => {
     for (const bitfield of [new Bitfield(8), Bitfield.full(8)]) {
       const { count } = bitfield;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { WireError } from '../../../src/protocol/wire.js';
+import { Geometry } from '../../../src/torrent/geometry.js';
 import { IdleTalk } from '../../../src/torrent/idle-talk.js';
 import {
   bitfield,
@@ -57,10 +58,31 @@ describe('talk of no use', () => {
     expect(() => peer.hear(message, message)).toThrow(WireError);
   });
 
-  it('weighs more in bitfields', () => {
+  it('weighs more in bitfields but the first', () => {
     const peer = new Conversation(new FakeTorrent(), LITTLE);
     peer.hear(...times(5, bitfield('80')));
     expect(() => peer.hear(bitfield('80'))).toThrow(WireError);
+  });
+
+  it('weighs as much in bitfields as they have bytes, whether they say anything new or not', () => {
+    const geometry = new Geometry({ length: 100_000, pieceLength: 1 });
+    const peer = new Conversation(new FakeTorrent(geometry));
+    const bits = Buffer.alloc(12_500);
+    const says = (news: boolean): void => {
+      if (news) bits[0] = (bits[0]! << 1) | 1;
+      peer.hear(bitfield(bits.toString('hex')));
+    };
+    // Of 10,000 short messages each takes 145.
+    for (let i = 0; i < 69; i++) says(i < 8);
+    expect(() => says(false)).toThrow(new WireError('more than 10000 messages of no use'));
+    expect(peer.torrent.events).toHaveLength(8);
+  });
+
+  it('is borne of a peer that sends the longest bitfield there can be again', () => {
+    const geometry = new Geometry({ length: 6_000_000, pieceLength: 1 });
+    const peer = new Conversation(new FakeTorrent(geometry));
+    peer.hear(...times(2, bitfield('00'.repeat(750_000))));
+    expect(peer.session.has.count).toBe(0);
   });
 
   it('is no talk of a peer that names new pieces, however little is borne', () => {

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { WireError } from '../../../src/protocol/wire.js';
 import { Geometry } from '../../../src/torrent/geometry.js';
@@ -61,7 +62,8 @@ describe('what the peer has', () => {
 
   it('grows with a bitfield that comes late or again, and never shrinks', () => {
     const peer = new Conversation(new FakeTorrent());
-    peer.hear(have(4), UNCHOKE, bitfield('80'), bitfield('20'));
+    // The second and the last one say nothing new.
+    peer.hear(have(4), UNCHOKE, bitfield('80'), bitfield('80'), bitfield('20'), bitfield('a8'));
     expect([...peer.session.has]).toEqual([0, 2, 4]);
     expect(peer.torrent.events).toEqual(['peer 1: piece 4', 'peer 1: 1 -> 2 pieces', 'peer 1: 2 -> 3 pieces']);
   });
@@ -100,6 +102,24 @@ describe('interest', () => {
     peer.session.updateInterest();
     peer.session.updateInterest();
     expect(peer.said()).toBe(NOT_INTERESTED);
+  });
+
+  it('is there as long as the peer has anything that is needed, in whatever order pieces come and go', () => {
+    const piece = fc.nat({ max: 39 });
+    const step = fc.record({ piece, what: fc.constantFrom('have', 'bitfield', 'written', 'written') });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+        const torrent = new FakeTorrent(new Geometry({ length: 40 * BLOCK, pieceLength: BLOCK }));
+        const peer = new Conversation(torrent);
+        for (const { piece, what } of steps) {
+          if (what === 'have') peer.hear(have(piece));
+          if (what === 'bitfield') peer.hear(bitfield((1n << BigInt(piece)).toString(16).padStart(10, '0')));
+          if (what === 'written' && torrent.needs.clear(piece)) peer.session.updateInterest();
+          const wanted = [...peer.session.has].some((index) => torrent.needs.has(index));
+          expect(peer.session.amInterested).toBe(wanted);
+        }
+      }),
+    );
   });
 
   it('comes before any request, and requests wait for the unchoke', () => {
