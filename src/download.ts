@@ -350,7 +350,7 @@ export class Download implements TurnTaker {
       case 'disconnected':
         return this.#peers.onDisconnected(group, message, now);
       case 'discovered':
-        if (!this.metainfo.private) this.#peers.add(message.peers, now);
+        if (!this.metainfo.private) this.#peers.onDiscovered(group, message.peer, message.peers, now);
         return;
       case 'listens':
         return this.#peers.onListens(group, message.peer, message.port);

@@ -240,7 +240,12 @@ export type FromGroup =
       readonly uploaded: number;
     }
   /** Addresses that a peer named (BEP 11). */
-  | { readonly type: 'discovered'; readonly torrent: number; readonly peers: readonly PeerAddress[] }
+  | {
+      readonly type: 'discovered';
+      readonly torrent: number;
+      readonly peer: number;
+      readonly peers: readonly PeerAddress[];
+    }
   /** A peer named the port it listens on (BEP 10). */
   | { readonly type: 'listens'; readonly torrent: number; readonly peer: number; readonly port: number }
   /** A peer told the address it sees us at (BEP 10); once per connection. */

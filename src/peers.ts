@@ -92,9 +92,10 @@ export class Peers {
     return this.#list.isExhausted;
   }
 
-  add(addresses: Iterable<PeerAddress>, now: number): void {
+  /** Addresses from a tracker or the user, or from a peer at the host `teller`. */
+  add(addresses: Iterable<PeerAddress>, now: number, teller?: string): void {
     const reachable = [...addresses].filter((address) => this.#isReachable(address));
-    if (this.#list.add(reachable, now) > 0) this.#events.onCanDial();
+    if (this.#list.add(reachable, now, teller) > 0) this.#events.onCanDial();
   }
 
   /** Many trackers name us among the others. */
@@ -197,6 +198,12 @@ export class Peers {
   onListens(group: number, peer: number, port: number): void {
     this.#list.onListens(group, peer, port);
     this.#roster.onListens(group, peer, port);
+  }
+
+  /** A peer has told whom else it is connected to. */
+  onDiscovered(group: number, peer: number, addresses: readonly PeerAddress[], now: number): void {
+    const teller = this.#list.hostOf(group, peer);
+    if (teller !== undefined) this.add(addresses, now, teller);
   }
 
   /** A peer has told the address it sees us at. */

@@ -276,8 +276,8 @@ export class GroupTorrent implements SessionTorrent {
     return gives ? fastSet(this.infohash, host, geometry.pieceCount) : [];
   }
 
-  onDiscovered(peers: readonly PeerAddress[]): void {
-    this.#context.post({ type: 'discovered', torrent: this.key, peers });
+  onDiscovered({ peer }: PeerSession, peers: readonly PeerAddress[]): void {
+    this.#context.post({ type: 'discovered', torrent: this.key, peer, peers });
   }
 
   onListenPort({ peer }: PeerSession, port: number): void {

@@ -15,15 +15,15 @@
 import type { DisconnectReason } from '../messages.js';
 import { addressKey, type PeerAddress } from '../protocol/address.js';
 import type { EncryptionMode } from '../protocol/mse.js';
+import { AddressBook, type Sourced } from './address-book.js';
+import type { Rank } from './dial-queue.js';
 import { worseOf } from './duplicates.js';
 import { Hosts } from './hosts.js';
 
-interface Entry {
-  readonly address: PeerAddress;
+interface Entry extends Sourced {
   state: 'idle' | 'dialling' | 'connected' | 'never';
   /** The group that dials or holds it. */
   group: number;
-  /** Attempts in a row that brought nothing. */
   failures: number;
   dialAt: number;
   /** Whether it is to be dialled encrypted. */
@@ -48,22 +48,16 @@ export interface PeerConnection {
   workedAt: number;
 }
 
-/** Addresses remembered; then one that brings nothing is forgotten, which makes room for another. */
-const MAX_ADDRESSES = 10_000;
 const MAX_BACKOFF_MS = 3_600_000;
 /** Of the first wait, for who is there and hung up before the handshake: full most of the time, and often not for long. */
 const BUSY_SHARE = 1 / 8;
-/** Addresses that are compared for one dial. */
-const MOST_COMPARED = 200;
-/** Of an address whose priority is not known: neither good nor bad. */
-const MIDDLE_RANK = 2 ** 31;
 
 export class PeerList {
   readonly #ownId: Uint8Array;
   readonly #reconnectMs: number;
   readonly #encryption: EncryptionMode;
   readonly #silentMs: number;
-  readonly #entries = new Map<string, Entry>();
+  readonly #book = new AddressBook<Entry>();
   readonly #connections = new Map<string, PeerConnection>();
   /** Connections that are to be dropped as duplicates and have not gone yet. */
   readonly #doomed = new Set<PeerConnection>();
@@ -79,8 +73,6 @@ export class PeerList {
   readonly #hosts = new Hosts();
   /** When it is looked next for addresses whose peer is only claimed to be connected. */
   #freeAt = 0;
-  /** No address is due before, unless one comes. */
-  #dueAt = Number.NEGATIVE_INFINITY;
 
   /**
    * @param ownId our peer id
@@ -116,7 +108,7 @@ export class PeerList {
 
   /** Addresses heard of. */
   get known(): number {
-    return this.#entries.size;
+    return this.#book.size;
   }
 
   get everConnected(): boolean {
@@ -141,16 +133,25 @@ export class PeerList {
     return this.#connections.get(`${group}/${peer}`);
   }
 
-  /** @returns how many were new */
-  add(addresses: Iterable<PeerAddress>, now: number): number {
+  /**
+   * @param teller the host of the peer that told them; `undefined` for trackers and the user
+   * @returns how many were new
+   */
+  add(addresses: Iterable<PeerAddress>, now: number, teller?: string): number {
     let added = 0;
+    const untried = this.#book.untried();
     for (const address of addresses) {
-      if (this.#entries.size >= MAX_ADDRESSES) break;
-      const key = addressKey(address);
-      if (this.#entries.has(key) || this.#hosts.isBanned(address.host)) continue;
-      this.#entries.set(key, this.#entryOf(address, now));
+      const known = this.#book.get(addressKey(address));
+      if (known !== undefined && teller === undefined) this.#book.believe(known);
+      if (known !== undefined || this.#hosts.isBanned(address.host)) continue;
+      if (this.#book.isFull(teller)) {
+        // Nothing makes room for hearsay.
+        const least = teller === undefined ? untried.next().value : undefined;
+        if (least === undefined) continue;
+        this.#forget(least);
+      }
+      this.#book.add(this.#entryOf(address, now, teller));
       this.#idle++;
-      this.#dueAt = Number.NEGATIVE_INFINITY;
       added++;
     }
     return added;
@@ -163,47 +164,29 @@ export class PeerList {
 
   /** Whether an address is due to be dialled. */
   hasDue(now: number): boolean {
-    return this.#nextDue(now, undefined) !== undefined;
+    return this.#idle > 0 && this.#book.next(now, undefined) !== undefined;
   }
 
   /**
    * The next address for a group to dial, marked as dialling; `undefined` when none is due.
    * @param rank of equals the one it is highest for comes first, else the one heard of first
    */
-  dial(group: number, now: number, rank?: (address: PeerAddress) => number | undefined): PeerAddress | undefined {
-    const entry = this.#nextDue(now, rank);
+  dial(group: number, now: number, rank?: Rank): PeerAddress | undefined {
+    const entry = this.#idle > 0 ? this.#book.next(now, rank) : undefined;
     if (entry === undefined) return undefined;
     entry.group = group;
     this.#move(entry, 'dialling');
     return entry.address;
   }
 
-  #nextDue(now: number, rank: ((address: PeerAddress) => number | undefined) | undefined): Entry | undefined {
-    if (this.#idle === 0 || now < this.#dueAt) return undefined;
-    let best: Entry | undefined;
-    let [highest, compared, dueAt] = [0, 0, Number.POSITIVE_INFINITY];
-    for (const entry of this.#entries.values()) {
-      if (entry.state !== 'idle') continue;
-      dueAt = Math.min(dueAt, entry.dialAt);
-      if (entry.dialAt > now) continue;
-      if (best !== undefined && entry.failures !== best.failures) continue;
-      if (rank === undefined) return entry;
-      const priority = rank(entry.address) ?? MIDDLE_RANK;
-      if (best === undefined || priority > highest) [best, highest] = [entry, priority];
-      if (++compared === MOST_COMPARED) break;
-    }
-    if (best === undefined) this.#dueAt = dueAt;
-    return best;
-  }
-
   /** Whether an address is to be dialled encrypted. */
   isEncrypted(address: PeerAddress): boolean {
-    return this.#entries.get(addressKey(address))?.encrypted === true;
+    return this.#book.get(addressKey(address))?.encrypted === true;
   }
 
   /** A peer that hangs up on a plaintext handshake may want encryption: it is tried at once, and then one and the other. */
   onDialFailed(address: PeerAddress, reason: DisconnectReason, now: number): void {
-    const entry = this.#entries.get(addressKey(address));
+    const entry = this.#book.get(addressKey(address));
     if (entry?.state !== 'dialling') return;
     const encrypt = this.#encryption === 'prefer' && !entry.encrypted && reason === 'closed';
     if (encrypt) this.#move(entry, 'idle');
@@ -226,8 +209,11 @@ export class PeerList {
     this.#connections.set(`${group}/${peer}`, fresh);
     if (incoming) this.#incoming++;
     this.#everConnected = true;
-    const entry = this.#entries.get(key);
-    if (entry !== undefined && !incoming) this.#move(entry, 'connected');
+    const entry = this.#book.get(key);
+    if (entry !== undefined && !incoming) {
+      this.#book.believe(entry);
+      this.#move(entry, 'connected');
+    }
     if (twin === undefined) return undefined;
     const doomed = worseOf(twin, fresh, this.#ownId, this.#silentMs, now);
     this.#doomed.add(doomed);
@@ -249,7 +235,7 @@ export class PeerList {
     if (now < this.#freeAt) return false;
     this.#freeAt = now + this.#silentMs;
     const before = this.#idle;
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#book.values()) {
       if (entry.twin === undefined || entry.dialAt > now) continue;
       const twin = this.#findTwin(Buffer.from(entry.twin, 'latin1'));
       if (twin === undefined || twin.address.host === entry.address.host) continue;
@@ -268,8 +254,8 @@ export class PeerList {
     const connection = this.connection(group, peer);
     if (connection === undefined || !connection.incoming) return;
     const address = { host: connection.address.host, port };
-    if (this.add([address], 0) === 0) return;
-    const entry = this.#entries.get(addressKey(address))!;
+    if (this.add([address], 0, address.host) === 0) return;
+    const entry = this.#book.get(addressKey(address))!;
     this.#move(entry, 'never');
     entry.twin = idOf(connection.peerId);
   }
@@ -285,7 +271,7 @@ export class PeerList {
     const isDuplicate = this.#doomed.delete(connection) || reason === 'duplicate';
     // Who had to go for others is not called back before them.
     this.#freeTwins(connection, reason === 'useless' ? now + this.#reconnectMs : now);
-    const entry = this.#entries.get(addressKey(connection.address));
+    const entry = this.#book.get(addressKey(connection.address));
     if (entry?.state !== 'connected' || connection.incoming) return;
     this.#retire(entry, isDuplicate ? 'duplicate' : reason, useful, now);
     if (!isDuplicate) return;
@@ -303,10 +289,10 @@ export class PeerList {
       this.#deaths.set(addressKey(connection.address), connection.deaths);
       if (connection.deaths >= 2 && !onlyOne) suspects.push(connection);
       this.onDisconnected(group, connection.peer, 'closed', true, now);
-      const entry = this.#entries.get(addressKey(connection.address));
+      const entry = this.#book.get(addressKey(connection.address));
       if (entry?.state === 'idle') entry.dialAt = now;
     }
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#book.values()) {
       if (entry.state === 'dialling' && entry.group === group) this.#move(entry, 'idle');
     }
     for (const { address } of suspects) this.#shun(address);
@@ -317,7 +303,7 @@ export class PeerList {
   /** A host has sent bad data: nothing is dialled there again. @returns its open connections */
   ban(host: string): PeerConnection[] {
     this.#hosts.ban(host);
-    for (const { address } of this.#entries.values()) if (address.host === host) this.#shun(address);
+    for (const { address } of this.#book.values()) if (address.host === host) this.#shun(address);
     return [...this.#connections.values()].filter(({ address }) => address.host === host);
   }
 
@@ -327,25 +313,26 @@ export class PeerList {
 
   /** Whether a connection with this address is refused. */
   isBanned(address: PeerAddress): boolean {
-    const entry = this.#entries.get(addressKey(address));
+    const entry = this.#book.get(addressKey(address));
     return this.#hosts.isBanned(address.host) || (entry?.state === 'never' && entry.twin === undefined);
   }
 
   /** The address is never dialled again. Its neighbours may be others behind one IP address: nothing is proven. */
   #shun(address: PeerAddress): void {
     const key = addressKey(address);
-    const entry = this.#entries.get(key) ?? this.#entryOf(address, 0);
-    if (!this.#entries.has(key)) {
-      this.#entries.set(key, entry);
+    const known = this.#book.get(key);
+    const entry = known ?? this.#entryOf(address, 0, undefined);
+    if (known === undefined) {
+      this.#book.add(entry);
       this.#idle++;
     }
     entry.twin = undefined;
     this.#move(entry, 'never');
   }
 
-  #entryOf(address: PeerAddress, dialAt: number): Entry {
+  #entryOf(address: PeerAddress, dialAt: number, teller: string | undefined): Entry {
     const encrypted = this.#encryption === 'require';
-    return { address, state: 'idle', group: 0, failures: 0, dialAt, encrypted, twin: undefined };
+    return { address, state: 'idle', group: 0, failures: 0, dialAt, encrypted, teller, twin: undefined };
   }
 
   #findTwin(peerId: Uint8Array): PeerConnection | undefined {
@@ -359,7 +346,7 @@ export class PeerList {
   #freeTwins({ peerId }: PeerConnection, now: number): void {
     if (this.#findTwin(peerId) !== undefined) return;
     const twin = idOf(peerId);
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#book.values()) {
       if (entry.twin !== twin) continue;
       entry.dialAt = now;
       this.#free(entry);
@@ -375,21 +362,15 @@ export class PeerList {
     const hopeless = reason === 'self' || reason === 'duplicate' || reason === 'banned';
     this.#move(entry, hopeless ? 'never' : 'idle');
     if (useful) entry.failures = 0;
-    else if (!hopeless && this.#entries.size >= MAX_ADDRESSES) this.#forget(entry);
+    else if (!hopeless && this.#book.givesWay(entry)) this.#forget(entry);
     entry.dialAt = now + Math.min(firstMs * 2 ** entry.failures, MAX_BACKOFF_MS);
     if (!useful) entry.failures++;
-    this.#toTheEnd(entry);
-  }
-
-  /** Addresses never tried are dialled before those that failed. */
-  #toTheEnd(entry: Entry): void {
-    const key = addressKey(entry.address);
-    if (this.#entries.delete(key)) this.#entries.set(key, entry);
+    this.#book.toTheEnd(entry);
   }
 
   #forget(entry: Entry): void {
     this.#move(entry, 'never');
-    this.#entries.delete(addressKey(entry.address));
+    this.#book.delete(entry);
   }
 
   #move(entry: Entry, state: Entry['state']): void {
@@ -398,7 +379,7 @@ export class PeerList {
     if (isLoad(entry.state)) this.#loads.set(entry.group, this.load(entry.group) - 1);
     if (state === 'idle') {
       this.#idle++;
-      this.#dueAt = Number.NEGATIVE_INFINITY;
+      this.#book.onIdle(entry);
     }
     if (state === 'dialling') this.#dialling++;
     if (isLoad(state)) this.#loads.set(entry.group, this.load(entry.group) + 1);

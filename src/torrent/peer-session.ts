@@ -60,7 +60,7 @@ export interface SessionTorrent extends DownloadTorrent {
   onPeerLostPiece(piece: PieceIndex): void;
   onPeerInterest(session: PeerSession): void;
   /** Addresses that the peer is connected to (BEP 11). */
-  onDiscovered(peers: readonly PeerAddress[]): void;
+  onDiscovered(session: PeerSession, peers: readonly PeerAddress[]): void;
   /** The peer has named the port it listens on (BEP 10). */
   onListenPort(session: PeerSession, port: number): void;
   /** The peer has told the address it sees us at (BEP 10). */
@@ -138,7 +138,7 @@ export class PeerSession implements WireSink {
       ? new PeerExtensions(torrent.extendedHandshakeFor(link.host), {
           send,
           onExtendedHandshake: (handshake) => this.#onExtendedHandshake(handshake),
-          onDiscovered: (peers) => torrent.onDiscovered(peers),
+          onDiscovered: (peers) => torrent.onDiscovered(this, peers),
           onDontHave: (index) => this.#onDontHave(index),
         })
       : undefined;

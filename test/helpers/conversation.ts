@@ -109,7 +109,7 @@ export class FakeTorrent implements SessionTorrent {
     return this.fastSet;
   }
 
-  onDiscovered(peers: readonly PeerAddress[]): void {
+  onDiscovered(_session: PeerSession, peers: readonly PeerAddress[]): void {
     this.events.push(`discovered ${peers.map(formatAddress).join(' ')}`);
   }
 

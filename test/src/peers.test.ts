@@ -69,6 +69,34 @@ class World {
   }
 }
 
+describe('addresses that peers tell of', () => {
+  const many = (n: number) => Array.from({ length: 100 }, (_, i) => ({ host: `192.0.2.${i}`, port: n }));
+
+  it('are few of one host, however often it connects', () => {
+    const world = new World();
+    for (let n = 1; n <= 50; n++) {
+      const address = { host: '198.51.100.1', port: n };
+      const connected = { type: 'connected', torrent: 7, peer: n, peerId: idOf(`${n}`), incoming: true } as const;
+      world.peers.onConnected(0, { ...connected, ...address }, world.now);
+      // Also what comes after it has gone is known to be its.
+      if (n > 25) world.leave(n);
+      world.peers.onDiscovered(0, n, many(n), world.now);
+    }
+    expect(world.peers.known).toBe(200);
+    world.connect(99, true);
+    world.peers.onDiscovered(0, 99, many(99), world.now);
+    expect(world.peers.known).toBe(300);
+  });
+
+  it('are not taken from a peer that is banned or unknown', () => {
+    const world = new World();
+    world.peers.ban(at(1).host);
+    world.connect(1, true);
+    for (const peer of [1, 2]) world.peers.onDiscovered(0, peer, many(1), world.now);
+    expect(world.peers.known).toBe(0);
+  });
+});
+
 describe('with more addresses than room', () => {
   it('those of the highest canonical priority are dialled first', () => {
     const world = new World();
