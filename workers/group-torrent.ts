@@ -17,6 +17,7 @@ import { type GroupSection, SharedMemory } from '../src/torrent/shared-memory.js
 import { Choking } from './choking.js';
 import type { Connection } from './connection.js';
 import type { GroupContext } from './context.js';
+import { Endgame } from './endgame.js';
 import { LeaseDesk } from './lease-desk.js';
 import { Limit } from './limits.js';
 import { PeerSurvey } from './peer-survey.js';
@@ -55,6 +56,7 @@ export class GroupTorrent implements SessionTorrent {
   /** Every connection, in handshake or established. */
   readonly #connections = new Set<Connection>();
   readonly #choking: Choking;
+  readonly #endgame: Endgame;
   readonly #survey: PeerSurvey;
   #content: Content | undefined;
   #removed: DisconnectReason | undefined;
@@ -68,6 +70,7 @@ export class GroupTorrent implements SessionTorrent {
     this.infohash = infohash;
     this.peerId = peerId;
     this.port = port;
+    this.#endgame = new Endgame(this.leases, context.options.leaseIdleMs);
     this.#choking = new Choking(context.options, context.random);
     this.#survey = new PeerSurvey(torrent, context);
   }
@@ -355,8 +358,7 @@ export class GroupTorrent implements SessionTorrent {
     this.#fillAll();
     if (this.#context.up.isLimited) this.#turns.serve(this.#connections);
     const isEndgame = this.#ready.gauge.isStarved(now) && !this.#ready.memory.isSpent;
-    this.#passOn(isEndgame, now);
-    if (isEndgame) for (const session of this.#sessions()) session.contest(now);
+    this.#endgame.onTick(this.#connections, isEndgame, (heir) => this.#request(heir, now), now);
     this.ask(now);
     this.#reportLoad(now);
   }
@@ -418,33 +420,6 @@ export class GroupTorrent implements SessionTorrent {
         if (connection.session?.downloads.pipeline.snubbed === snubbed) this.#request(connection, now);
       }
     }
-  }
-
-  /** Endgame: what is asked of one peer alone cannot be contested. When that takes too long, an idle peer starts it again. */
-  #passOn(isEndgame: boolean, now: number): void {
-    for (const lease of this.leases) {
-      if (!lease.isOverdue(this.#context.options.leaseIdleMs, now) || !isEndgame) continue;
-      const heir = this.#heirOf(lease, now);
-      if (heir?.session === undefined) continue;
-      for (const session of this.#sessions()) session.downloads.cancelPiece(lease.piece);
-      this.leases.handOver(lease, heir.session.peer);
-      this.#request(heir, now);
-    }
-  }
-
-  /** Of the idle peers that have the piece and are not asked for it, the one that has given most. */
-  #heirOf(lease: PieceBuffer, now: number): Connection | undefined {
-    let heir: Connection | undefined;
-    let most = -1;
-    for (const connection of this.#connections) {
-      const { session } = connection;
-      if (session?.askable?.has(lease.piece) !== true || lease.admits(session.peer)) continue;
-      const { downloads } = session;
-      if (downloads.downloaded <= most || !downloads.isIdle(now)) continue;
-      heir = connection;
-      most = downloads.downloaded;
-    }
-    return heir;
   }
 
   #canProgress(lease: PieceBuffer): boolean {
