@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import type { PeerAddress } from '../../src/protocol/address.js';
 import type { SmallTorrent } from '../../test/helpers/small-torrent.js';
 import { Client, type Look } from './client.js';
-
 import { type Lab, MIB, madeUpTorrent } from './lab.js';
 import { nativeProgram, nativeSeeds, payloadOf } from './native-seeds.js';
 import { SwarmPeer } from './swarm-peer.js';

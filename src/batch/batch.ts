@@ -191,13 +191,12 @@ export class Batch {
     const metainfo = readAgain(item);
     item.onMetadata(now());
     this.#emit(item, { type: 'metadata' });
-    const needed = () => this.#room.needOf(item.out, metainfo.name, metainfo.files, item.length);
-    let need = await needed();
     // What is there has to be hashed, most likely; the rest needs no turn.
-    const release = need.hasData ? await this.#checks.take(signal) : () => {};
+    const isThere = await this.#room.hasData(item.out, metainfo.name);
+    const release = isThere ? await this.#checks.take(signal) : () => {};
     try {
-      // The disk may have filled up in between.
-      if (need.hasData) need = await needed();
+      // Not before: the disk may fill up while others are hashed.
+      const need = await this.#room.needOf(item.out, metainfo.name, metainfo.files, item.length);
       signal.throwIfAborted();
       this.#room.reserve(item, need, item.name);
       const { select, maxDown } = item.entry;

@@ -17,8 +17,6 @@ export interface Need {
   readonly device: number;
   /** Bytes that are not on disk yet. */
   readonly bytes: number;
-  /** Something of it is. */
-  readonly hasData: boolean;
   readonly freeBytes: number;
 }
 
@@ -66,8 +64,13 @@ export class Room<T> {
     this.#reserved.delete(owner);
   }
 
+  /** Whether something of an item is on disk. @param name of its file or folder in `out` */
+  async hasData(out: string, name: string): Promise<boolean> {
+    return (await statsOf(join(out, name))) !== undefined;
+  }
+
   /**
-   * Looks what of an item is on disk.
+   * Looks how much of an item is on disk.
    * @param out folder of the payload, not necessarily there
    * @param name of its file or folder in `out`
    * @param files paths below `out`
@@ -75,12 +78,11 @@ export class Room<T> {
    */
   async needOf(out: string, name: string, files: readonly Pick<MetainfoFile, 'path'>[], length: number): Promise<Need> {
     const { device, freeBytes, isThere } = await this.#diskOf(resolve(out));
-    const there = isThere ? await statsOf(join(out, name)) : undefined;
     let taken = 0;
-    if (there !== undefined) {
+    if (isThere && (await this.hasData(out, name))) {
       for (const { path } of files) taken += ((await statsOf(join(out, ...path)))?.blocks ?? 0) * BLOCK;
     }
-    return { device, bytes: Math.max(0, length - taken), hasData: there !== undefined, freeBytes };
+    return { device, bytes: Math.max(0, length - taken), freeBytes };
   }
 
   /** Of a folder, or where it will be made. */

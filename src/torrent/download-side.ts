@@ -254,10 +254,13 @@ export class DownloadSide {
 
   onBlockEnd(now: number): void {
     const lease = this.#target();
-    // Another peer has begun it since, and may not end it.
-    if (lease === undefined) this.#releaseBlock();
+    if (lease === undefined) {
+      // Another peer may have begun it since, and may not end it.
+      this.#releaseBlock();
+      this.#lease = 0;
+      return this.#torrent.onWaste(this.#length);
+    }
     this.#lease = 0;
-    if (lease === undefined) return this.#torrent.onWaste(this.#length);
     this.downloaded += this.#length;
     this.#restMs = REST_MS;
     this.#fruitless = 0;

@@ -240,25 +240,26 @@ describe('the next run', () => {
     expect(await recalled(it, 'none')).toMatchObject({ judged: ALL, good: [1] });
   });
 
-  it('knows the blocks of unfinished pieces, until their file changes', async () => {
+  /** A piece that is had, and the first block of another. */
+  const spilled = async () => {
     const it = await begun();
     await it.write(1);
     await it.store.write(50, [new Uint8Array(PIECE)]);
     const present = Uint8Array.from([1]);
     it.checkpoint.onSpilled(piece(5), present);
     await it.checkpoint.finish();
+    return { it, present };
+  };
+
+  it('knows the blocks of unfinished pieces, until their file changes', async () => {
+    const { it, present } = await spilled();
     expect([...(await recalled(it)).partials]).toEqual([[5, present]]);
     utimesSync(pathOf(it.root, FILES[1]!), 1, 1);
     expect((await recalled(it)).partials.size).toBe(0);
   });
 
   it('knows them still when a seed has hashed what had changed beside them and saved that', async () => {
-    const it = await begun();
-    await it.write(1);
-    await it.store.write(50, [new Uint8Array(PIECE)]);
-    const present = Uint8Array.from([1]);
-    it.checkpoint.onSpilled(piece(5), present);
-    await it.checkpoint.finish();
+    const { it, present } = await spilled();
     await it.store.close();
     utimesSync(pathOf(it.root, FILES[0]!), 1, 1);
     const seed = await world(it.folder);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type Need, Room } from '../../../src/batch/room.js';
 import { temporaryFolder } from '../../helpers/fs-temp.js';
 
-const need = (bytes: number, device = 1, freeBytes = 1000): Need => ({ device, bytes, hasData: false, freeBytes });
+const need = (bytes: number, device = 1, freeBytes = 1000): Need => ({ device, bytes, freeBytes });
 
 describe('Room', () => {
   it('has no more than what is free and not reserved', () => {
@@ -47,7 +47,8 @@ describe('what an item needs', () => {
   it('is all of what is not there, also in a folder that is not', async () => {
     const folder = await temporaryFolder();
     const found = await room.needOf(join(folder, 'x', 'y'), 'a', [{ path: ['a'] }], 5000);
-    expect(found).toMatchObject({ bytes: 5000, hasData: false });
+    expect(found).toMatchObject({ bytes: 5000 });
+    expect(await room.hasData(join(folder, 'x', 'y'), 'a')).toBe(false);
     expect(found.freeBytes).toBeGreaterThan(0);
   });
 
@@ -59,7 +60,8 @@ describe('what an item needs', () => {
     truncateSync(join(folder, 'dir', 'b'), 1_048_576);
     const files = [{ path: ['dir', 'a'] }, { path: ['dir', 'b'] }, { path: ['dir', 'c'] }];
     const found = await room.needOf(folder, 'dir', files, 65_536 + 1_048_576 + 10);
-    expect(found).toMatchObject({ bytes: 1_048_586, hasData: true });
+    expect(found).toMatchObject({ bytes: 1_048_586 });
+    expect(await room.hasData(folder, 'dir')).toBe(true);
   });
 
   it('is all again when its folder has gone', async () => {
@@ -67,8 +69,10 @@ describe('what an item needs', () => {
     mkdirSync(folder);
     writeFileSync(join(folder, 'a'), Buffer.alloc(65_536, 1));
     const look = () => room.needOf(folder, 'a', [{ path: ['a'] }], 65_536);
-    expect(await look()).toMatchObject({ bytes: 0, hasData: true });
+    expect(await look()).toMatchObject({ bytes: 0 });
+    expect(await room.hasData(folder, 'a')).toBe(true);
     rmSync(folder, { recursive: true });
-    expect(await look()).toMatchObject({ bytes: 65_536, hasData: false });
+    expect(await look()).toMatchObject({ bytes: 65_536 });
+    expect(await room.hasData(folder, 'a')).toBe(false);
   });
 });
