@@ -343,6 +343,8 @@ export class Download implements TurnTaker {
         return this.#transfer?.onShared(message);
       case 'corrupt':
         return this.#transfer?.onCorrupt(group, message);
+      case 'suggested':
+        return this.#transfer?.onSuggested(message.piece);
       case 'connected':
         return this.#peers.onConnected(group, message, now);
       case 'connectFailed':

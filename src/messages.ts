@@ -248,6 +248,8 @@ export type FromGroup =
     }
   /** A peer named the port it listens on (BEP 10). */
   | { readonly type: 'listens'; readonly torrent: number; readonly peer: number; readonly port: number }
+  /** A peer would like to be asked for a piece that it has and we need (BEP 6); a few times per connection. */
+  | { readonly type: 'suggested'; readonly torrent: number; readonly piece: PieceIndex }
   /** A peer told the address it sees us at (BEP 10); once per connection. */
   | { readonly type: 'seenAs'; readonly torrent: number; readonly peer: number; readonly host: string }
   /**

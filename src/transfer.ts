@@ -125,6 +125,10 @@ export class Transfer {
     return this.#failures.size > 0;
   }
 
+  onSuggested(piece: PieceIndex): void {
+    this.#picker.onSuggested(piece);
+  }
+
   onWant(group: number, count: number, leased: number): void {
     this.#ledger.onWant(group, count, leased);
     this.#events.onCanLease();

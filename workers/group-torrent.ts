@@ -254,6 +254,10 @@ export class GroupTorrent implements SessionTorrent {
     section.touch();
   }
 
+  onSuggested(piece: PieceIndex): void {
+    this.#context.post({ type: 'suggested', torrent: this.key, piece });
+  }
+
   onPeerInterest(session: PeerSession): void {
     // What it asked for before is not wanted any more.
     if (!session.peerInterested) session.uploads.choke();

@@ -58,6 +58,8 @@ export interface SessionTorrent extends DownloadTorrent {
   onPeerPiece(session: PeerSession, piece: PieceIndex): void;
   /** BEP 54: the peer, no seed before, has a piece no more. */
   onPeerLostPiece(piece: PieceIndex): void;
+  /** BEP 6: a peer that has the piece would like to be asked for it. */
+  onSuggested(piece: PieceIndex): void;
   onPeerInterest(session: PeerSession): void;
   /** Addresses that the peer is connected to (BEP 11). */
   onDiscovered(session: PeerSession, peers: readonly PeerAddress[]): void;
@@ -69,6 +71,9 @@ export interface SessionTorrent extends DownloadTorrent {
 
 /** Allowed fast pieces remembered; BEP 6 suggests 10. */
 const MAX_ALLOWED_FAST = 64;
+
+/** Suggestions of one peer that are passed on; libtorrent keeps as many. */
+const MAX_SUGGESTIONS = 16;
 
 /** Between seed and not, all pieces are counted anew: a peer that goes to and fro wants just that. */
 const MAX_LAPSES = 16;
@@ -94,6 +99,7 @@ export class PeerSession implements WireSink {
   readonly #fast: boolean;
   /** Pieces the peer lets us ask for while it chokes us; empty until it names one. */
   #allowedFast: Bitfield | undefined;
+  #suggestions = 0;
   /** One port is believed: a peer that names thousands wants our address book. */
   #hasNamedPort = false;
   #hasNamedUs = false;
@@ -289,9 +295,14 @@ export class PeerSession implements WireSink {
     this.#onIdleTalk();
   }
 
-  /** A hint which piece the peer has in memory; main chooses pieces by other things. */
-  onSuggest(): void {
+  /** A hint which piece would be good to ask for (BEP 6). The first few count: who suggests everything suggests nothing. */
+  onSuggest(index: number): void {
     this.#onIdleTalk();
+    if (!this.#fast) return;
+    const piece = this.#checked(index, 'suggest');
+    if (this.#suggestions === MAX_SUGGESTIONS || !this.#has.has(piece) || !this.#torrent.needs.has(piece)) return;
+    this.#suggestions++;
+    this.#torrent.onSuggested(piece);
   }
 
   onAllowedFast(index: number): void {

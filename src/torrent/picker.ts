@@ -38,13 +38,15 @@ const RUN_BYTES = 4 * 1_048_576;
 const SMALL_RUN_BYTES = 1_048_576;
 /** Pieces picked at random before rarity counts (BEP 3: a random first piece). */
 const RANDOM_FIRST = 4;
+/** Suggested pieces that stand before their equals; of more the oldest give their places. */
+const SUGGESTED_FIRST = 64;
 const RESORT_MS = 500;
 /** Bounds what an unanswerable question costs: the order is walked again from its start no more often than this allows. */
 const WRAPPED_PER_MS = 20_000;
 
 export class Picker {
   readonly #states: Uint8Array;
-  /** All pieces in random order: the order among equals. */
+  /** All pieces in random order, but for those that peers suggested last: the order among equals. */
   readonly #shuffled: Uint32Array;
   /** Pieces picked together at most. */
   readonly runLength: number;
@@ -63,6 +65,7 @@ export class Picker {
   readonly #wrapAt: number[];
   /** Pieces that came back: partial ones, and missing ones that a cursor may have passed. */
   readonly #returned = new Set<PieceIndex>();
+  #suggestions = 0;
   #left: number;
   /** Missing and partial pieces. */
   #pickable: number;
@@ -135,6 +138,15 @@ export class Picker {
       this.#walk(group, 0, passed, source, count, picked);
     }
     return picked;
+  }
+
+  /** A peer suggests a piece (BEP 6): of those that are as rare it comes first, after the next sort. */
+  onSuggested(piece: PieceIndex): void {
+    const front = this.#suggestions++ % Math.min(SUGGESTED_FIRST, this.#shuffled.length);
+    const at = this.#shuffled.indexOf(piece);
+    this.#shuffled[at] = this.#shuffled[front]!;
+    this.#shuffled[front] = piece;
+    this.#sortedVersion = -1;
   }
 
   onVerified(piece: PieceIndex): void {

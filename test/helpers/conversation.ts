@@ -100,6 +100,10 @@ export class FakeTorrent implements SessionTorrent {
     this.events.push(`peer ${session.peer}: piece ${piece}`);
   }
 
+  onSuggested(piece: PieceIndex): void {
+    this.events.push(`suggested ${piece}`);
+  }
+
   extendedHandshakeFor(host: string): OurHandshake {
     const uploadOnly = this.needs.count === 0;
     return { client: 'spate', reqq: 2000, port: 6881, yourIp: host, uploadOnly, metadataSize: 0, pex: true };

@@ -93,6 +93,7 @@ const FROM_GROUP = {
   disconnected: [{ type: 'disconnected', torrent: 1, peer: 4, reason: 'closed', downloaded: 1, uploaded: 2 }, []],
   discovered: [{ type: 'discovered', torrent: 1, peer: 1, peers: [{ host: '192.0.2.1', port: 1 }] }, []],
   listens: [{ type: 'listens', torrent: 1, peer: 4, port: 6881 }, []],
+  suggested: [{ type: 'suggested', torrent: 1, piece }, []],
   seenAs: [{ type: 'seenAs', torrent: 1, peer: 4, host: '192.0.2.9' }, []],
   survey: [{ type: 'survey', torrent: 1, useless: [1], quiet: [2], seeds: [3] }, []],
   incoming: [{ type: 'incoming', infohash }, []],

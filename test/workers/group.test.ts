@@ -711,6 +711,12 @@ describe('a group looks over its peers', () => {
     expect(await group.next('seenAs')).toEqual({ type: 'seenAs', torrent: 1, peer: 1, host: '203.0.113.5' });
   });
 
+  it('and passes on what one of them suggests', async () => {
+    const { group, port } = await listening();
+    await stranger(port, 'seed', raw.message(14), raw.message(13, Buffer.from([0, 0, 0, 2])));
+    expect(await group.next('suggested')).toEqual({ type: 'suggested', torrent: 1, piece: 2 });
+  });
+
   it('and tells none of them anything of a private torrent', async () => {
     const { group, port } = await listening();
     group.send({ type: 'removeTorrent', torrent: 1, reason: 'removed' });

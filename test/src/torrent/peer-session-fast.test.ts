@@ -76,6 +76,22 @@ describe('the fast extension', () => {
     expect(peer.said()).toBe(peer.torrent.request(0, 0));
   });
 
+  it('passes on what the peer suggests, if it has the piece and we need it, sixteen times', () => {
+    const suggest = (piece: number): string => `000000050d${u32(piece)}`;
+    const suggested = ({ torrent }: Conversation): string[] =>
+      torrent.events.filter((event) => event.startsWith('suggested'));
+    const peer = fast();
+    peer.torrent.needs.clear(peer.torrent.piece(3));
+    peer.hear(bitfield('70'), suggest(1), suggest(0), suggest(3), suggest(2));
+    expect(suggested(peer)).toEqual(['suggested 1', 'suggested 2']);
+    for (let i = 0; i < 20; i++) peer.hear(suggest(1));
+    expect(suggested(peer)).toHaveLength(16);
+    expect(() => peer.hear(suggest(5))).toThrow(WireError);
+    const plain = new Conversation(new FakeTorrent());
+    plain.hear(bitfield('f8'), suggest(1), suggest(5));
+    expect(suggested(plain)).toEqual([]);
+  });
+
   it('requests the allowed fast pieces that the peer has while it chokes us, and no others', () => {
     const peer = fast();
     for (const piece of [0, 1, 2]) peer.torrent.lease(piece);

@@ -200,6 +200,21 @@ describe('the order', () => {
     expect(ascending([...firsts])).toEqual([1, 3, 5, 7]);
   });
 
+  it('has what peers suggested before what is as rare, and after what is rarer', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const { picker, availability, at } = setup({ pieces: 12, pieceLength: 4 * MIB, have: [8, 9, 10, 11], seed });
+      availability[0]!.availability.set([2, 2, 1, 2, 2, 2, 1, 2]);
+      availability[0]!.version++;
+      picker.pick(0, ANY, 0, 0);
+      picker.onSuggested(at(7));
+      picker.onSuggested(at(0));
+      picker.onSuggested(at(11));
+      expect(ascending(picker.pick(0, ANY, 2, 500))).toEqual([2, 6]);
+      expect(ascending(picker.pick(0, ANY, 2, 501))).toEqual([0, 7]);
+      expect(ascending(picker.pick(0, ANY, 12, 502))).toEqual([1, 3, 4, 5]);
+    }
+  });
+
   it('is made anew when availability has changed, at most twice a second', () => {
     const { picker, availability } = setup({ pieces: 8, have: [4, 5, 6, 7] });
     const see = (...counts: readonly number[]): void => {
@@ -313,6 +328,7 @@ describe('beside a plain model', () => {
         count: fc.nat(5),
       }),
     },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('suggest' as const), piece: pieces }) },
     {
       weight: 3,
       arbitrary: fc.record({ do: fc.constantFrom('verified' as const, 'written' as const), pick: fc.nat(99) }),
@@ -364,6 +380,7 @@ describe('beside a plain model', () => {
             now += pause;
             if (action.do === 'pick') pick(action.group, action.count);
             else if (action.do === 'source') sources[action.group] = new Set(action.gives);
+            else if (action.do === 'suggest') picker.onSuggested(at(action.piece));
             else if (action.do === 'availability') {
               availability[action.group]!.availability[action.piece] = action.count;
               availability[action.group]!.version++;
