@@ -75,6 +75,8 @@ export class Content {
   #hadPart = false;
   #progress = 0;
   #have = 0;
+  /** Bytes of all verified pieces on disk. */
+  #verified = 0;
 
   /** @throws SpateError USAGE for a choice of files that the torrent does not have */
   constructor(settings: ContentSettings) {
@@ -106,6 +108,11 @@ export class Content {
   /** Of those, to be fetched. */
   get left(): number {
     return this.#fetches ? this.length - this.#have : 0;
+  }
+
+  /** Bytes of the torrent that are not there, wanted or not: what makes a seed to others. */
+  get lacking(): number {
+    return this.#settings.metainfo.length - this.#verified;
   }
 
   /** Bytes judged by `check`, or written by `allocate`, so far. */
@@ -189,7 +196,7 @@ export class Content {
     const chosen = this.#selection.pieces;
     const counts = { pieces: 0, trusted: 0 };
     for (const piece of have as Iterable<PieceIndex>) {
-      this.#have += this.#selection.bytesIn(piece);
+      this.#add(piece);
       if (!chosen.has(piece)) continue;
       counts.pieces++;
       if (trusted.has(piece)) counts.trusted++;
@@ -232,8 +239,13 @@ export class Content {
 
   /** A verified piece is with the operating system. */
   onWritten(piece: PieceIndex): void {
-    this.#have += this.#selection.bytesIn(piece);
+    this.#add(piece);
     this.#checkpoint?.onWritten(piece);
+  }
+
+  #add(piece: PieceIndex): void {
+    this.#have += this.#selection.bytesIn(piece);
+    this.#verified += this.#settings.geometry.lengthOf(piece);
   }
 
   onTick(now: number): void {

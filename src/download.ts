@@ -256,7 +256,12 @@ export class Download implements TurnTaker {
       },
       options,
       families,
-      progress: () => ({ uploaded: this.#uploaded, downloaded: this.#downloaded, left: this.#content.left }),
+      progress: () => ({
+        uploaded: this.#uploaded,
+        downloaded: this.#downloaded,
+        left: this.#content.lacking,
+        isDone: this.#content.left === 0,
+      }),
       onStatus: (status) => this.#onTracker(status),
     });
     this.#listenTo(this.#announcer).catch((error: unknown) => this.fail(error));
@@ -426,11 +431,16 @@ export class Download implements TurnTaker {
     if (this.#state === 'failed' || this.#stopping !== undefined) return;
     if (this.#settings.seed === true) {
       this.#state = 'seeding';
-      this.#announcer?.completed();
+      this.#tellCompleted();
       this.#content.finish().then(this.#done.resolve, (error: unknown) => this.fail(error));
       return;
     }
     this.#stopping = this.#end('complete');
+  }
+
+  /** Trackers count who has all of it, not who has all he wants. */
+  #tellCompleted(): void {
+    if (this.#content.lacking === 0) this.#announcer?.completed();
   }
 
   /** Ends the download with an error; the first one counts. */
@@ -454,7 +464,7 @@ export class Download implements TurnTaker {
       await this.#groups.leave();
       this.#peers.leave();
       // The groups' last statistics are in: the trackers hear the true figures, while the disk finishes.
-      if (state === 'complete') this.#announcer?.completed();
+      if (state === 'complete') this.#tellCompleted();
       farewell = this.#announcer?.stop();
       await this.#content.queue.idle();
       await this.#content.save(this.#transfer?.partials ?? new Map());

@@ -106,6 +106,13 @@ const TUNABLES = {
     unit: 'count',
     why: 'connections of the session; a session takes no more than 60% of the open-file limit unless told to',
   },
+  dialsPerSecond: {
+    default: 30,
+    min: 1,
+    max: 10_000,
+    unit: 'count',
+    why: 'of one torrent, once it has dialled peersPerTorrent: many gateways give up at more; libtorrent has as many',
+  },
   halfOpen: { default: 100, min: 1, max: 10_000, unit: 'count', why: 'dials under way in the session' },
   strangers: {
     default: 1000,

@@ -4,11 +4,12 @@
  */
 import type { DisconnectReason, FromGroup, ToGroup } from './messages.js';
 import type { Options } from './options.js';
-import { canonicalIp, type Family, familyOf, type PeerAddress } from './protocol/address.js';
+import { canonicalIp, type Family, familyOf, isLoopback, isUnicast, type PeerAddress } from './protocol/address.js';
 import type { PexPeer } from './protocol/extension.js';
 import type { EncryptionMode } from './protocol/mse.js';
 import type { Census } from './torrent/census.js';
 import type { ExternalAddress } from './torrent/external-address.js';
+import { Pace } from './torrent/pace.js';
 import { type PeerConnection, PeerList } from './torrent/peer-list.js';
 import { PeerRanking } from './torrent/peer-ranking.js';
 import { Roster } from './torrent/roster.js';
@@ -52,17 +53,19 @@ export class Peers {
   readonly #ranking: PeerRanking;
   readonly #turnover: Turnover<PeerConnection>;
   readonly #roster: Roster;
+  readonly #dials: Pace;
   /** As the session's census has it. */
   #counted = { connected: 0, dialling: 0 };
 
   constructor(settings: PeersSettings, events: PeersEvents) {
     this.#settings = settings;
     this.#events = events;
-    const { reconnectMs, silentMs, turnoverPerMinute, surveyMs } = settings.options;
+    const { reconnectMs, silentMs, turnoverPerMinute, surveyMs, peersPerTorrent, dialsPerSecond } = settings.options;
     this.#list = new PeerList(settings.ownId, reconnectMs, settings.encryption, silentMs);
     this.#ranking = new PeerRanking(settings.external, settings.port);
     this.#turnover = new Turnover(turnoverPerMinute);
     this.#roster = new Roster(surveyMs);
+    this.#dials = new Pace(peersPerTorrent, dialsPerSecond);
   }
 
   get connected(): number {
@@ -94,15 +97,16 @@ export class Peers {
 
   /** Addresses from a tracker or the user, or from a peer at the host `teller`. */
   add(addresses: Iterable<PeerAddress>, now: number, teller?: string): void {
-    const reachable = [...addresses].filter((address) => this.#isReachable(address));
+    const reachable = [...addresses].filter((address) => this.#isReachable(address, teller));
     if (this.#list.add(reachable, now, teller) > 0) this.#events.onCanDial();
   }
 
-  /** Many trackers name us among the others. */
-  #isReachable({ host, port }: PeerAddress): boolean {
+  /** Many trackers name us among the others; and nobody else has a word in what this machine is asked over its own loopback. */
+  #isReachable({ host, port }: PeerAddress, teller: string | undefined): boolean {
     const { families, external, port: ours } = this.#settings;
     const family = familyOf(host);
-    return families.includes(family) && !(port === ours && host === external.of(family));
+    if (!families.includes(family) || !isUnicast(host) || (port === ours && host === external.of(family))) return false;
+    return teller === undefined || !isLoopback(host) || isLoopback(teller);
   }
 
   /**
@@ -111,7 +115,7 @@ export class Peers {
    */
   dial(groups: readonly number[], allowance: number, now: number): number {
     const { torrent, send } = this.#settings;
-    const room = Math.min(allowance, this.#roomToDial);
+    const room = Math.min(allowance, this.#roomToDial, this.#dials.available(now));
     // With more addresses than room their canonical priority decides (BEP 40).
     const rank = this.#list.waiting > room ? this.#rank : undefined;
     let dialled = 0;
@@ -123,6 +127,7 @@ export class Peers {
       send(group, { type: 'connect', torrent, ...address, encrypted: this.#list.isEncrypted(address) });
       dialled++;
     }
+    this.#dials.take(dialled);
     this.#count();
     return dialled;
   }

@@ -212,7 +212,10 @@ export class GroupTorrent implements SessionTorrent {
       session.sendHaves(pieces, encoded);
       // Where there was no interest, fewer needs bring none.
       if (session.amInterested) session.updateInterest();
-      if (needs.count === 0 && session.isUploadOnly) connection.close('both-seeds');
+      if (needs.count > 0) continue;
+      if (session.isUploadOnly) connection.close('both-seeds');
+      // That a seed wants nothing is known.
+      else if (!have.isFull) session.extensions?.onUploadOnly();
     }
   }
 

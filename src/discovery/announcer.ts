@@ -38,8 +38,10 @@ export interface TrackerClient {
 export interface Progress {
   readonly uploaded: number;
   readonly downloaded: number;
-  /** 16384 as long as the metadata is not known. */
+  /** Of the whole torrent; 16384 as long as the metadata is not known. */
   readonly left: number;
+  /** Whether none of that is wanted. */
+  readonly isDone?: boolean;
 }
 
 /** How the latest announce to one tracker went. */
@@ -357,7 +359,7 @@ export class Announcer {
     event = route.nextEvent(this.#isComplete),
     onTurn = (): void => {},
   ): Promise<{ readonly error: unknown } | undefined> {
-    const { uploaded, downloaded, left } = this.#settings.progress();
+    const progress = this.#settings.progress();
     route.onSent(event);
     const onSent = (): void => {
       this.#hasAsked = true;
@@ -365,7 +367,7 @@ export class Announcer {
     };
     let answer: AnnounceAnswer;
     try {
-      const request = this.#request(route, event, { uploaded, downloaded, left });
+      const request = this.#request(route, event, progress);
       const client = this.#deps[clientOf(tracker.url)!];
       answer = await client.announce(tracker.url, request, signal, route.family, onSent);
     } catch (error) {
@@ -375,16 +377,19 @@ export class Announcer {
     if (event === 'stopped') {
       route.onStopped();
     } else {
-      route.onAnswer(event, left, answer);
+      route.onAnswer(event, progress.left, answer);
       this.#onAnswer(tracker, route, answer);
     }
     return undefined;
   }
 
-  #request(route: Route, event: AnnounceEvent | undefined, progress: Progress): AnnounceRequest {
+  #request(route: Route, told: AnnounceEvent | undefined, { isDone, ...progress }: Progress): AnnounceRequest {
     const { infohash, peerId, port, options } = this.#settings;
-    const numwant = event === 'stopped' ? 0 : options.numwant;
-    return { infohash, peerId, port, ...progress, numwant, key: this.#key, event, trackerId: route.trackerId };
+    const numwant = told === 'stopped' ? 0 : options.numwant;
+    const { trackerId } = route;
+    // BEP 21: a partial seed says so whenever it has nothing else to tell.
+    const event = told ?? (isDone === true && progress.left > 0 ? 'paused' : undefined);
+    return { infohash, peerId, port, ...progress, numwant, key: this.#key, event, trackerId };
   }
 
   #onAnswer(tracker: TrackerState, { family }: Route, answer: AnnounceAnswer): void {

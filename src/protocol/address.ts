@@ -50,6 +50,18 @@ export function familyOf(host: string): Family {
   return host.includes(':') ? 6 : 4;
 }
 
+/** Whether a canonical host is one host at all: not unspecified, multicast or the broadcast address. */
+export function isUnicast(host: string): boolean {
+  if (familyOf(host) === 6) return host !== '::' && !host.startsWith('ff');
+  const first = Number.parseInt(host, 10);
+  return first > 0 && (first < 224 || first > 239) && host !== '255.255.255.255';
+}
+
+/** Whether a canonical host is this machine, as itself sees it. */
+export function isLoopback(host: string): boolean {
+  return host === '::1' || host.startsWith('127.');
+}
+
 /** `1.2.3.4:80` or `[::1]:80`. */
 export function formatAddress({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

@@ -4,7 +4,8 @@
  */
 import type { HostPort, PeerAddress } from './address.js';
 
-export type AnnounceEvent = 'started' | 'completed' | 'stopped';
+/** `paused` is a partial seed's, BEP 21: it wants nothing and does not have all. */
+export type AnnounceEvent = 'started' | 'completed' | 'stopped' | 'paused';
 
 export interface AnnounceRequest {
   /** 20 bytes. */

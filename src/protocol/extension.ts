@@ -73,22 +73,26 @@ export function encodeHandshake(ours: OurHandshake): Uint8Array {
   );
 }
 
-/** @throws WireError when the body is no dictionary within bounds */
-export function parseHandshake(body: Uint8Array): ExtendedHandshake {
+/**
+ * @param before what the peer said last: a later handshake names what has changed (BEP 10)
+ * @throws WireError when the body is no dictionary within bounds
+ */
+export function parseHandshake(body: Uint8Array, before?: ExtendedHandshake): ExtendedHandshake {
   const dict = dictOf(body, 'extended handshake');
   const m = asDict(dict.get('m'));
-  const ids: Partial<Record<ExtensionName, number>> = {};
+  const ids: Partial<Record<ExtensionName, number>> = { ...before?.ids };
   for (const name of Object.keys(OUR_IDS) as ExtensionName[]) {
     const id = asInteger(m?.get(name));
-    if (id !== undefined && id > 0 && id < 256) ids[name] = id;
+    if (id === 0) delete ids[name];
+    else if (id !== undefined && id > 0 && id < 256) ids[name] = id;
   }
   return {
     ids,
-    client: textOf(asBytes(dict.get('v'))),
-    reqq: within(asInteger(dict.get('reqq')), 1, 1_000_000),
-    port: within(asInteger(dict.get('p')), 1, 65_535),
-    yourIp: ipOf(asBytes(dict.get('yourip'))),
-    uploadOnly: asInteger(dict.get('upload_only')) === 1,
+    client: textOf(asBytes(dict.get('v'))) ?? before?.client,
+    reqq: within(asInteger(dict.get('reqq')), 1, 1_000_000) ?? before?.reqq,
+    port: within(asInteger(dict.get('p')), 1, 65_535) ?? before?.port,
+    yourIp: ipOf(asBytes(dict.get('yourip'))) ?? before?.yourIp,
+    uploadOnly: dict.has('upload_only') ? asInteger(dict.get('upload_only')) === 1 : before?.uploadOnly === true,
   };
 }
 
@@ -137,13 +141,6 @@ export function parsePex(body: Uint8Array): PeerAddress[] {
 export function parseDontHave(body: Uint8Array): number {
   if (body.length !== 4) throw new WireError(`lt_donthave of ${body.length} bytes, expected 4`);
   return new DataView(body.buffer, body.byteOffset, 4).getUint32(0);
-}
-
-/** BEP 54. */
-export function encodeDontHave(id: number, piece: number): Uint8Array {
-  const body = new Uint8Array(4);
-  new DataView(body.buffer).setUint32(0, piece);
-  return encodeExtended(id, body);
 }
 
 function dictOf(body: Uint8Array, what: string): BencodeDict {

@@ -294,7 +294,7 @@ function twentyBytes(name: string, value: Uint8Array | undefined): Uint8Array {
   throw new TrackerError(`expected 20 bytes of ${name}, got ${value?.length ?? 'none'}`);
 }
 
-const EVENTS: readonly AnnounceEvent[] = ['started', 'completed', 'stopped'];
+const EVENTS: readonly AnnounceEvent[] = ['started', 'completed', 'stopped', 'paused'];
 
 /** BEP 3's customary number when a client names none. */
 const DEFAULT_NUMWANT = 50;

@@ -19,7 +19,7 @@ const PROTOCOL_ID = 0x41727101980n;
 
 const ACTION = { connect: 0, announce: 1, scrape: 2, error: 3 } as const;
 
-/** BEP 15: the numbers of the events; none is 0. */
+/** BEP 15: the numbers of the events; none is 0, and `paused`, which came later, has none. */
 const EVENTS: readonly (AnnounceEvent | undefined)[] = [undefined, 'completed', 'started', 'stopped'];
 
 const CONNECT_REQUEST_LENGTH = 16;
@@ -94,7 +94,7 @@ export function announceRequest(
   view.setBigUint64(56, BigInt(request.downloaded));
   view.setBigUint64(64, BigInt(request.left));
   view.setBigUint64(72, BigInt(request.uploaded));
-  view.setUint32(80, EVENTS.indexOf(request.event));
+  view.setUint32(80, Math.max(0, EVENTS.indexOf(request.event)));
   view.setUint32(84, 0); // the address is the packet's sender
   view.setUint32(88, request.key);
   view.setInt32(92, request.numwant);

@@ -17,6 +17,8 @@ const MAX_ADDRESSES = 10_000;
 const MAX_HEARSAY = MAX_ADDRESSES / 2;
 /** Of these, from one host: the first messages of two connections. */
 const MAX_PER_TELLER = 200;
+/** Of these, at one host, whoever told them: who names a thousand ports of somebody has us knock at each. */
+const MAX_PER_HOST = 8;
 /** Failures after which hearsay makes room for other; sooner, whoever tells it again would have it dialled without a wait. */
 const PATIENCE = 3;
 
@@ -24,8 +26,9 @@ export class AddressBook<Entry extends Sourced> {
   readonly #entries = new Map<string, Entry>();
   readonly #believed = new DialQueue<Entry>();
   readonly #hearsay = new DialQueue<Entry>();
-  /** Addresses by the host that told them. */
-  readonly #told = new Map<string, number>();
+  /** Hearsay by the host that told it, and by the host it is of. */
+  readonly #told = new Tally();
+  readonly #at = new Tally();
 
   get size(): number {
     return this.#entries.size;
@@ -42,8 +45,12 @@ export class AddressBook<Entry extends Sourced> {
   /** Whether there is no room for another address that this host tells, or that is no hearsay. */
   isFull(teller: string | undefined): boolean {
     if (this.#entries.size >= MAX_ADDRESSES) return true;
-    if (teller === undefined) return false;
-    return this.#hearsay.size >= MAX_HEARSAY || (this.#told.get(teller) ?? 0) >= MAX_PER_TELLER;
+    return teller !== undefined && (this.#hearsay.size >= MAX_HEARSAY || this.#told.of(teller) >= MAX_PER_TELLER);
+  }
+
+  /** Whether no more is to be told of a host. */
+  isKnownEnough(host: string): boolean {
+    return this.#at.of(host) >= MAX_PER_HOST;
   }
 
   /** Whether an address that failed once more is to make room for another. */
@@ -54,20 +61,20 @@ export class AddressBook<Entry extends Sourced> {
   add(entry: Entry): void {
     this.#entries.set(addressKey(entry.address), entry);
     this.#queueOf(entry).add(entry);
-    this.#count(entry.teller, 1);
+    this.#count(entry, 1);
   }
 
   delete(entry: Entry): void {
     if (!this.#entries.delete(addressKey(entry.address))) return;
     this.#queueOf(entry).delete(entry);
-    this.#count(entry.teller, -1);
+    this.#count(entry, -1);
   }
 
   /** An address is no hearsay any more: it has been connected to, or a tracker names it too. */
   believe(entry: Entry): void {
     if (entry.teller === undefined) return;
     this.#hearsay.delete(entry);
-    this.#count(entry.teller, -1);
+    this.#count(entry, -1);
     entry.teller = undefined;
     this.#believed.add(entry);
   }
@@ -100,10 +107,24 @@ export class AddressBook<Entry extends Sourced> {
     return teller === undefined ? this.#believed : this.#hearsay;
   }
 
-  #count(teller: string | undefined, by: 1 | -1): void {
+  #count({ teller, address }: Entry, by: 1 | -1): void {
     if (teller === undefined) return;
-    const count = (this.#told.get(teller) ?? 0) + by;
-    if (count === 0) this.#told.delete(teller);
-    else this.#told.set(teller, count);
+    this.#told.add(teller, by);
+    this.#at.add(address.host, by);
+  }
+}
+
+/** How many of each there are. */
+class Tally {
+  readonly #counts = new Map<string, number>();
+
+  of(key: string): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  add(key: string, by: number): void {
+    const count = this.of(key) + by;
+    if (count === 0) this.#counts.delete(key);
+    else this.#counts.set(key, count);
   }
 }

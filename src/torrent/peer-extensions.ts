@@ -46,11 +46,16 @@ export class PeerExtensions {
     this.#events.send(encodeHandshake(this.#ours));
   }
 
+  /** BEP 21: what was wanted is here, though it is not all. */
+  onUploadOnly(): void {
+    this.#events.send(encodeHandshake({ ...this.#ours, uploadOnly: true }));
+  }
+
   /** @throws WireError when the body is malformed */
   onExtended(id: number, body: Uint8Array, now: number): void {
     switch (id) {
       case EXTENDED_HANDSHAKE:
-        this.#theirs = parseHandshake(body);
+        this.#theirs = parseHandshake(body, this.#theirs);
         return this.#events.onExtendedHandshake(this.#theirs);
       case OUR_IDS.ut_pex:
         if (this.#ours.pex && this.#pex.accepts(now)) this.#events.onDiscovered(parsePex(body));

@@ -144,6 +144,7 @@ export class PeerList {
       const known = this.#book.get(addressKey(address));
       if (known !== undefined && teller === undefined) this.#book.believe(known);
       if (known !== undefined || this.#hosts.isBanned(address.host)) continue;
+      if (teller !== undefined && teller !== address.host && this.#book.isKnownEnough(address.host)) continue;
       if (this.#book.isFull(teller)) {
         // Nothing makes room for hearsay.
         const least = teller === undefined ? untried.next().value : undefined;
@@ -254,8 +255,9 @@ export class PeerList {
     const connection = this.connection(group, peer);
     if (connection === undefined || !connection.incoming) return;
     const address = { host: connection.address.host, port };
-    if (this.add([address], 0, address.host) === 0) return;
-    const entry = this.#book.get(addressKey(address))!;
+    this.add([address], 0, address.host);
+    const entry = this.#book.get(addressKey(address));
+    if (entry?.state !== 'idle') return;
     this.#move(entry, 'never');
     entry.twin = idOf(connection.peerId);
   }
@@ -363,7 +365,9 @@ export class PeerList {
     this.#move(entry, hopeless ? 'never' : 'idle');
     if (useful) entry.failures = 0;
     else if (!hopeless && this.#book.givesWay(entry)) this.#forget(entry);
-    entry.dialAt = now + Math.min(firstMs * 2 ** entry.failures, MAX_BACKOFF_MS);
+    const backoffMs = Math.min(firstMs * 2 ** entry.failures, MAX_BACKOFF_MS);
+    // Of two seeds neither wants anything of the other again.
+    entry.dialAt = now + (reason === 'both-seeds' ? Number.POSITIVE_INFINITY : backoffMs);
     if (!useful) entry.failures++;
     this.#book.toTheEnd(entry);
   }

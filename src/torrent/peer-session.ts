@@ -69,8 +69,8 @@ export interface SessionTorrent extends DownloadTorrent {
   onSeenAs(session: PeerSession, host: string): void;
 }
 
-/** Allowed fast pieces remembered; BEP 6 suggests 10. */
-const MAX_ALLOWED_FAST = 64;
+/** Allowed fast pieces remembered of a peer that does not have them yet; BEP 6 suggests 10. */
+const MAX_GRANTED = 64;
 
 /** Suggestions of one peer that are passed on; libtorrent keeps as many. */
 const MAX_SUGGESTIONS = 16;
@@ -97,7 +97,9 @@ export class PeerSession implements WireSink {
   readonly #link: PeerLink;
   readonly #decoder: WireDecoder;
   readonly #fast: boolean;
-  /** Pieces the peer lets us ask for while it chokes us; empty until it names one. */
+  /** Pieces the peer lets us ask for while it chokes us, and does not have yet (BEP 6: it may grant these too). */
+  readonly #granted = new Set<PieceIndex>();
+  /** Those that it has; empty until it names one. */
   #allowedFast: Bitfield | undefined;
   #suggestions = 0;
   /** One port is believed: a peer that names thousands wants our address book. */
@@ -259,6 +261,7 @@ export class PeerSession implements WireSink {
     this.#has.set(piece);
     this.#torrent.onPeerPiece(this, piece);
     if (this.isSeed) this.#has = this.#torrent.full;
+    if (this.#granted.has(piece)) this.#useGrants();
     if (this.amInterested || !this.#torrent.needs.has(piece)) return;
     this.amInterested = true;
     this.#link.send(INTERESTED);
@@ -278,27 +281,31 @@ export class PeerSession implements WireSink {
     if (given.count === before.count) return;
     this.#has = given.isFull ? full : given;
     this.#torrent.onPeerPieces(this, before);
+    this.#useGrants();
     this.updateInterest();
   }
 
   onHaveAll(): void {
+    this.#expectFast('have-all');
     this.#onIdleTalk(LONG_MESSAGE);
-    if (!this.#fast || this.isSeed) return;
+    if (this.isSeed) return;
     const before = this.#has;
     this.#has = this.#torrent.full;
     this.#torrent.onPeerPieces(this, before);
+    this.#useGrants();
     this.updateInterest();
   }
 
   /** What we assume of a peer that has said nothing. */
   onHaveNone(): void {
+    this.#expectFast('have-none');
     this.#onIdleTalk();
   }
 
-  /** A hint which piece would be good to ask for (BEP 6). The first few count: who suggests everything suggests nothing. */
+  /** A hint which piece would be good to ask for. The first few count: who suggests everything suggests nothing. */
   onSuggest(index: number): void {
+    this.#expectFast('suggest');
     this.#onIdleTalk();
-    if (!this.#fast) return;
     const piece = this.#checked(index, 'suggest');
     if (this.#suggestions === MAX_SUGGESTIONS || !this.#has.has(piece) || !this.#torrent.needs.has(piece)) return;
     this.#suggestions++;
@@ -306,11 +313,21 @@ export class PeerSession implements WireSink {
   }
 
   onAllowedFast(index: number): void {
+    this.#expectFast('allowed fast');
     this.#onIdleTalk();
-    if (!this.#fast) return;
     const piece = this.#checked(index, 'allowed fast');
-    this.#allowedFast ??= new Bitfield(this.#torrent.geometry.pieceCount);
-    if (this.#allowedFast.count < MAX_ALLOWED_FAST && this.#has.has(piece)) this.#allowedFast.set(piece);
+    if (this.#granted.size < MAX_GRANTED) this.#granted.add(piece);
+    this.#useGrants();
+  }
+
+  /** What was granted may be asked for as soon as the peer has it. */
+  #useGrants(): void {
+    for (const piece of this.#granted) {
+      if (!this.#has.has(piece)) continue;
+      this.#allowedFast ??= new Bitfield(this.#torrent.geometry.pieceCount);
+      this.#allowedFast.set(piece);
+      this.#granted.delete(piece);
+    }
   }
 
   onExtended(id: number, body: Uint8Array): void {
@@ -377,7 +394,8 @@ export class PeerSession implements WireSink {
   }
 
   onReject(index: number, begin: number): void {
-    const owed = this.#fast && this.#onRejected(this.#checked(index, 'reject'), Math.floor(begin / BLOCK_LENGTH));
+    this.#expectFast('reject');
+    const owed = this.#onRejected(this.#checked(index, 'reject'), Math.floor(begin / BLOCK_LENGTH));
     if (!owed) this.#onIdleTalk();
   }
 
@@ -400,6 +418,11 @@ export class PeerSession implements WireSink {
   /** @throws WireError when the peer says too much that is of no use */
   #onIdleTalk(weight = 1): void {
     this.#idleTalk.onMessage(this.#now, weight);
+  }
+
+  /** @throws WireError (BEP 6: the connection MUST be closed) */
+  #expectFast(message: string): void {
+    if (!this.#fast) throw new WireError(`${message} without the fast extension`);
   }
 
   #checked(index: number, message: string): PieceIndex {

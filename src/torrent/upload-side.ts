@@ -24,11 +24,14 @@ export interface UploadSettings {
   hold(): void;
 }
 
+/** Of an allowed fast piece each block may be asked for so often: some answers are lost to a choke or a bad hash. */
+const FAST_TIMES = 3;
+
 export class UploadSide {
   readonly queue = new UploadQueue();
   readonly #settings: UploadSettings;
-  /** Pieces the peer may ask for while it is choked. */
-  readonly #allowedFast = new Set<number>();
+  /** Pieces the peer may ask for while it is choked, and how many times more. */
+  readonly #allowedFast = new Map<number, number>();
   #choking = true;
   /** Not sent yet. */
   #rejects: Uint8Array[] = [];
@@ -44,7 +47,8 @@ export class UploadSide {
   /** Grants pieces to ask for while choked, so that a new peer has something to trade soon (BEP 6). */
   allowFast(pieces: readonly number[]): void {
     if (!this.#settings.fast || pieces.length === 0) return;
-    for (const piece of pieces) this.#allowedFast.add(piece);
+    const { blocksPerPiece } = this.#settings.geometry;
+    for (const piece of pieces) this.#allowedFast.set(piece, FAST_TIMES * blocksPerPiece);
     this.#settings.send(encodeAllowedFast(pieces));
   }
 
@@ -69,11 +73,11 @@ export class UploadSide {
    * @throws WireError for a range outside of the piece or longer than anybody asks for
    */
   onRequest(piece: PieceIndex, begin: number, length: number): boolean {
-    const { geometry, have, options, isNew } = this.#settings;
+    const { geometry, have, options } = this.#settings;
     if (!geometry.contains(piece, begin, length) || length > options.uploadRequestBytes) {
       throw new WireError(`request for ${length} bytes at ${begin} of piece ${piece} is out of range`);
     }
-    const admitted = !this.#choking || (this.#allowedFast.has(piece) && isNew());
+    const admitted = !this.#choking || this.#admitsFast(piece);
     const isFull = this.queue.size >= options.uploadQueue;
     // Who knows our `reqq` and can be told no is told no. Anybody else would wait for the answer for ever: such a peer is
     // held back instead, since transmission asks for 10 s of its rate when it knows no limit.
@@ -84,6 +88,14 @@ export class UploadSide {
     this.queue.push({ piece, begin, length });
     if (this.queue.size >= options.uploadQueue) this.#settings.hold();
     this.#settings.serve();
+    return true;
+  }
+
+  /** Who says that it has nothing and asks for the same again and again (BEP 6: MAY be rejected) takes what it was not given. */
+  #admitsFast(piece: PieceIndex): boolean {
+    const left = this.#allowedFast.get(piece) ?? 0;
+    if (left === 0 || !this.#settings.isNew()) return false;
+    this.#allowedFast.set(piece, left - 1);
     return true;
   }
 

@@ -56,6 +56,7 @@ export class GroupHarness {
       have = Buffer.alloc(Math.ceil(torrent.pieceCount / 8)),
       peerId = OUR_ID as Uint8Array,
       isPrivate = false,
+      wanted = fullBitfield(torrent.pieceCount),
     } = {},
   ): SharedMemory {
     const memory = SharedMemory.create(torrent.hashes, 1);
@@ -70,7 +71,7 @@ export class GroupHarness {
       root,
       files: [{ path: [torrent.name], length: torrent.payload.length, offset: 0, pad: false }],
       have,
-      wanted: fullBitfield(torrent.pieceCount),
+      wanted,
     });
     return memory;
   }

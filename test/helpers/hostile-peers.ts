@@ -268,15 +268,17 @@ export const usesIdsNeverNegotiated: HostileScript = async (peer, torrent, times
   await caughtUp(peer);
 };
 
-/** Extension messages without the reserved bit; the fast ones too. */
+/** Extension messages without the reserved bit. */
 export const usesExtensionsNeverNegotiated: HostileScript = async (peer, torrent, times = 1) => {
   await peer.bytes(68);
   peer.send(handshakeOf(torrent.infohash, HOSTILE_ID));
-  const words = [extended(0, 'l'.repeat(1000)), message(14), message(15), message(17, 0), message(16, 0, 0, BLOCK)];
-  await pour(peer, Buffer.concat(words), 100 * times);
+  await pour(peer, extended(0, 'l'.repeat(1000)), 100 * times);
   peer.send(bitfield(fullBitfield(torrent.pieceCount)));
   await peer.nextOf(2);
 };
+
+/** BEP 6: whoever does that must be hung up on. */
+export const claimsAllInAWordNeverNegotiated: HostileScript = unforgivable(() => message(14));
 
 const bomb = (body: string): HostileScript => unforgivable(() => extended(0, body), FAST_AND_EXTENDED);
 

@@ -164,6 +164,7 @@ describe('a download completes beside a peer that', () => {
     ['sends 64 KiB of tokens in its extended handshake', hostile.sendsManyTokens],
     ['sends 8,000 tokens in its extended handshake', hostile.sendsManyTokensInBounds],
     ['announces a string of 2 GiB in its extended handshake', hostile.announcesALongString],
+    ['claims all in a word of the fast extension that was never negotiated', hostile.claimsAllInAWordNeverNegotiated],
     ['names the prototype in its extended handshake', hostile.namesThePrototype],
     ['ends its extended handshake in the middle', hostile.endsInTheMiddle],
   ];

@@ -88,12 +88,51 @@ describe('addresses that peers tell of', () => {
     expect(world.peers.known).toBe(300);
   });
 
+  it('are not of loopback, unless the peer is there', () => {
+    const world = new World();
+    const hosts = ['127.0.0.1', '127.9.9.9', '::1'];
+    const known = (teller: string): number => {
+      const peer = {
+        type: 'connected',
+        torrent: 7,
+        host: teller,
+        port: 5,
+        peerId: idOf(teller),
+        incoming: true,
+      } as const;
+      world.peers.onConnected(0, { ...peer, peer: 1 }, world.now);
+      world.peers.onDiscovered(
+        0,
+        1,
+        hosts.map((host) => ({ host, port: 631 })),
+        world.now,
+      );
+      return world.peers.known;
+    };
+    expect([known('198.51.100.1'), known('127.0.0.1')]).toEqual([0, 3]);
+  });
+
   it('are not taken from a peer that is banned or unknown', () => {
     const world = new World();
     world.peers.ban(at(1).host);
     world.connect(1, true);
     for (const peer of [1, 2]) world.peers.onDiscovered(0, peer, many(1), world.now);
     expect(world.peers.known).toBe(0);
+  });
+});
+
+describe('a peer that has come in and says where it listens', () => {
+  it.each(['before', 'after'])('is not dialled, when a tracker named it %s that', (when) => {
+    const world = new World();
+    const tracked = (): void => world.peers.add([{ ...at(1), port: 1_002 }], world.now);
+    if (when === 'before') tracked();
+    world.connect(1, true);
+    world.peers.onListens(0, 1, 1_002);
+    if (when === 'after') tracked();
+    expect(world.dial()).toEqual([]);
+    world.leave(1);
+    world.now += 3_600_000;
+    expect(world.dial()).toEqual([2]);
   });
 });
 
@@ -122,6 +161,34 @@ describe('with more addresses than room', () => {
     expect([world.peers.known, world.dial()]).toEqual([1, [1]]);
     world.peers.add([{ ...US, port: US.port + 1 }], world.now);
     expect(world.peers.known).toBe(2);
+  });
+
+  it('are not dialled when nobody can have them', () => {
+    const world = new World();
+    const hosts = ['0.0.0.0', '0.1.2.3', '224.0.0.1', '239.255.255.250', '255.255.255.255', '::', 'ff02::1'];
+    world.peers.add(
+      hosts.map((host) => ({ host, port: 80 })),
+      world.now,
+    );
+    expect(world.peers.known).toBe(0);
+  });
+
+  it('are dialled at once as far as there is room, and then thirty in a second', () => {
+    const world = new World({ peersPerTorrent: 10 });
+    world.peers.add(
+      Array.from({ length: 200 }, (_, n) => at(n)),
+      world.now,
+    );
+    const counts = [];
+    for (let ms = 0; ms <= 1_000; ms += 100, world.now += 100) {
+      const dialled = world.dial();
+      counts.push(dialled.length);
+      for (const n of dialled) {
+        const failed = { type: 'connectFailed', torrent: 7, ...at(n), reason: 'refused' } as const;
+        world.peers.onConnectFailed(failed, world.now);
+      }
+    }
+    expect(counts).toEqual([10, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
   });
 
   it('with room for all, they are dialled as they were heard of', () => {
@@ -171,6 +238,7 @@ describe('in a full torrent', () => {
     world.peers.add([4, 5, 6].map(at), world.now);
     world.survey([1, 2, 3]);
     const gone = [];
+    world.now += 1_000;
     for (let i = 0; i < 60; i++, world.now += 1_000) {
       world.peers.makeRoom(false, world.now);
       for (const [n] of world.dropped()) {

@@ -13,8 +13,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DownloadEvent, DownloadSettings } from '../../src/api.js';
 import type { Download } from '../../src/session.js';
+import { startTracker } from '../../src/swarm/tracker.js';
 import { type OddTorrent, oddTorrent } from '../helpers/odd-torrent.js';
-import { emptyFolder, openSession } from '../helpers/session-harness.js';
+import { atEnd, emptyFolder, openSession } from '../helpers/session-harness.js';
 
 const PIECE = 16_384;
 /** Every file but the last begins within a piece of the one before; piece 2 holds three of them. */
@@ -103,6 +104,23 @@ describe('a download of some files', () => {
     expect(part.subarray(0, 100).equals(piece.subarray(0, 100))).toBe(true);
     expect(part.subarray(150, PIECE).equals(piece.subarray(150))).toBe(true);
     expect(readdirSync(out).sort()).toEqual([`.${torrent.infohash}.spate-part`, 'odd']);
+  });
+
+  it('makes no seed of it in the eyes of a tracker', async () => {
+    const tracker = await startTracker();
+    atEnd(() => tracker.close());
+    const session = await openSession({}, { workers: 1 });
+    const download = session.add(torrent.bytes, {
+      out: await emptyFolder(),
+      peers: [{ host: '127.0.0.1', port: await seeded() }],
+      trackers: [tracker.httpUrl],
+      select: { ranges: [[2, 2]] },
+      seed: true,
+    });
+    await download.done;
+    expect(download.state).toBe('seeding');
+    await session.close();
+    expect(tracker.counts(download.metainfo.infohash)).toMatchObject({ completed: 0 });
   });
 
   it('is complete at once when it is run again, and seeds what is there and nothing else', async () => {

@@ -645,6 +645,40 @@ describe('a group that uploads', () => {
   });
 });
 
+describe('a group of a torrent that wants nothing more', () => {
+  const leecher = (name: string, ...first: Buffer[]) => [
+    raw.handshakeOf(torrent.infohash, `-XX0001-${name.padEnd(12, '-')}`, raw.FAST_AND_EXTENDED),
+    ...first,
+  ];
+
+  it.each([
+    ['has all', raw.message(14)],
+    ['only uploads', Buffer.concat([raw.message(20, Buffer.from('\0d11:upload_onlyi1ee')), raw.message(15)])],
+  ])('leaves a peer that %s', async (_, first) => {
+    const group = start();
+    group.add(torrent, { have: Buffer.from(raw.fullBitfield(torrent.pieceCount)) });
+    group.send({ type: 'listen', port: 0 });
+    const peer = await RawPeer.dial((await group.next('listening')).port);
+    peer.send(...leecher('seed', first));
+    expect(await group.next('disconnected')).toMatchObject({ reason: 'both-seeds' });
+    await peer.closed;
+  });
+
+  it('says so to the peers that are there, where it is not all of it (BEP 21)', async () => {
+    const group = start();
+    group.add(torrent, { wanted: Buffer.of(0b1000_0000) });
+    group.send({ type: 'listen', port: 0 });
+    const peer = await RawPeer.dial((await group.next('listening')).port);
+    closers.push(async () => void peer.socket.destroy());
+    peer.send(...leecher('leecher', raw.message(20, Buffer.from('\0d1:mdee')), raw.message(15)));
+    await peer.bytes(68);
+    expect((await peer.nextOf(20)).body.toString('latin1')).not.toContain('upload_only');
+    await group.next('connected');
+    group.send({ type: 'have', torrent: 1, pieces: [0 as PieceIndex] });
+    expect((await peer.nextOf(20)).body.toString('latin1')).toContain('11:upload_onlyi1e');
+  });
+});
+
 describe('a group looks over its peers', () => {
   const OPTIONS = { surveyMs: 10, quietPeerMs: 0, unwantedPeerMs: 1, idlePeerMs: 3_600_000 };
   /** Says what an extended handshake is for, with peer exchange as id 9, and the port it listens on. */

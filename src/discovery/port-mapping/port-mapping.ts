@@ -5,7 +5,7 @@
  */
 import { messageOf } from '../../errors.js';
 import type { Options } from '../../options.js';
-import { familyOf, type PeerAddress } from '../../protocol/address.js';
+import { familyOf, isLoopback, type PeerAddress } from '../../protocol/address.js';
 import { printable } from '../../protocol/announce.js';
 import { PORT_MAP_PORT } from '../../protocol/port-map.js';
 import { SSDP } from '../../protocol/upnp.js';
@@ -123,7 +123,7 @@ export interface GatewaySettings {
  * @returns `undefined` where there is nothing to map: what listens on loopback is not for others, and IPv6 has no NAT
  */
 export function gatewayMapping({ options, bind, random, onDetail }: GatewaySettings): PortMapping | undefined {
-  if (bind !== undefined && (familyOf(bind) === 6 || bind.startsWith('127.'))) return undefined;
+  if (bind !== undefined && (familyOf(bind) === 6 || isLoopback(bind))) return undefined;
   const deps = { clock: systemClock, random, bind };
   const gateway = async (): Promise<PeerAddress | undefined> => {
     const host = await defaultGateway(bind);

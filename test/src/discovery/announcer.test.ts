@@ -346,6 +346,21 @@ describe('completing', () => {
     expect(bench.log().filter((entry) => entry.includes('completed'))).toEqual([]);
   });
 
+  it('is not what a partial seed does: it says `paused` whenever it has nothing else to tell (BEP 21)', async () => {
+    const bench = await new Bench([[A]]).start();
+    bench.progress = { uploaded: 0, downloaded: 100, left: 16_284, isDone: true };
+    await bench.clock.advance(1_800_000);
+    void bench.announcer.stop();
+    await bench.clock.advance(0);
+    expect(bench.log()).toEqual([
+      `0 ${A} started`,
+      `600 ${A} paused`,
+      `1200 ${A} paused`,
+      `1800 ${A} paused`,
+      `1800 ${A} stopped`,
+    ]);
+  });
+
   it('is told after `started` to a tracker that is just being asked', async () => {
     const bench = await new Bench([[A]]).on(A, { afterMs: 1_000 }).start();
     bench.progress = { uploaded: 0, downloaded: 16_384, left: 0 };

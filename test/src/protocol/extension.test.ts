@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  encodeDontHave,
   encodeHandshake,
   encodePex,
   parseDontHave,
@@ -64,6 +63,17 @@ describe("a peer's extended handshake", () => {
     expect(parseHandshake(bytes(body))).toEqual({ ids, ...nothing });
   });
 
+  it('that comes later names what has changed, and switches extensions off with 0', () => {
+    const first = parseHandshake(
+      bytes('d1:md11:lt_donthavei7e6:ut_pexi3ee1:pi51413e4:reqqi512e11:upload_onlyi1e1:v1:xe'),
+    );
+    const later = (body: string) => parseHandshake(bytes(body), first);
+    expect(later('de')).toEqual(first);
+    expect(later('d1:md6:ut_pexi0eee').ids).toEqual({ lt_donthave: 7 });
+    expect(later('d1:md6:ut_pexi4eee').ids).toEqual({ lt_donthave: 7, ut_pex: 4 });
+    expect(later('d4:reqqi9e11:upload_onlyi0ee')).toEqual({ ...first, reqq: 9, uploadOnly: false });
+  });
+
   it('names its client in printable characters, and few of them', () => {
     const { client } = parseHandshake(bytes(`d1:v100:\x1b[2J${'x'.repeat(96)}e`));
     expect(client).toBe(`[2J${'x'.repeat(60)}`);
@@ -120,7 +130,6 @@ describe('peer exchange', () => {
 
 describe('a lost piece', () => {
   it('is four bytes', () => {
-    expect(text(encodeDontHave(3, 0x01020304))).toBe('\0\0\0\x06\x14\x03\x01\x02\x03\x04');
     expect(parseDontHave(Uint8Array.of(9, 1, 2, 3, 4).subarray(1))).toBe(0x01020304);
     expect(() => parseDontHave(Uint8Array.of(1, 2, 3))).toThrow('lt_donthave of 3 bytes, expected 4');
   });

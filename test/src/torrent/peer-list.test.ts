@@ -10,6 +10,9 @@ const idOf = (name: string): Uint8Array => new TextEncoder().encode(name.padEnd(
 const US = idOf('m');
 const address = (n: number): PeerAddress => ({ host: `192.0.2.${n >> 8}`, port: 1 + (n & 0xff) });
 
+/** Each at a host of its own. */
+const far = (n: number): PeerAddress => ({ host: `198.18.${n >> 8}.${n & 0xff}`, port: 6881 });
+
 /** A list and a short way to say what happens to it. */
 class World {
   readonly list = new PeerList(US, RECONNECT_MS, 'prefer', SILENT_MS);
@@ -43,7 +46,7 @@ class World {
 
   leave(
     { group, peer }: PeerConnection,
-    reason: 'closed' | 'duplicate' | 'self' | 'banned' = 'closed',
+    reason: 'closed' | 'duplicate' | 'self' | 'banned' | 'both-seeds' = 'closed',
     useful = false,
   ): void {
     this.list.onDisconnected(group, peer, reason, useful, this.now);
@@ -116,48 +119,48 @@ describe('addresses', () => {
 
   it('of a host that floods them are few, and those of a tracker are dialled first all the same', () => {
     const { list } = new World();
-    const flood = Array.from({ length: 9_000 }, (_, n) => address(n));
+    const flood = Array.from({ length: 9_000 }, (_, n) => far(n));
     expect(list.add(flood.slice(0, 150), 0, 'evil')).toBe(150);
     expect(list.add(flood.slice(100), 0, 'evil')).toBe(50);
     expect(list.add(flood.slice(200), 0, 'other')).toBe(200);
-    expect(list.add([address(10_000)], 0)).toBe(1);
-    expect([list.dial(0, 0), list.dial(0, 0)]).toEqual([address(10_000), address(0)]);
+    expect(list.add([far(10_000)], 0)).toBe(1);
+    expect([list.dial(0, 0), list.dial(0, 0)]).toEqual([far(10_000), far(0)]);
     // Who failed as often waits, too, and who failed more often comes later.
-    list.onDialFailed(address(10_000), 'timeout', 0);
-    list.onDialFailed(address(0), 'timeout', 0);
-    for (let n = 1; n < 400; n++) expect(list.dial(0, RECONNECT_MS)).toEqual(address(n));
-    expect([list.dial(0, RECONNECT_MS), list.dial(0, RECONNECT_MS)]).toEqual([address(10_000), address(0)]);
+    list.onDialFailed(far(10_000), 'timeout', 0);
+    list.onDialFailed(far(0), 'timeout', 0);
+    for (let n = 1; n < 400; n++) expect(list.dial(0, RECONNECT_MS)).toEqual(far(n));
+    expect([list.dial(0, RECONNECT_MS), list.dial(0, RECONNECT_MS)]).toEqual([far(10_000), far(0)]);
   });
 
   it('that peers tell of are half at most, and an untried one makes room for each of a tracker', () => {
     const { list } = new World();
     for (let n = 0; n < 30; n++) {
-      const told = Array.from({ length: 200 }, (_, i) => address(200 * n + i));
+      const told = Array.from({ length: 200 }, (_, i) => far(200 * n + i));
       expect(list.add(told, 0, `host ${n}`)).toBe(n < 25 ? 200 : 0);
     }
-    expect(list.dial(0, 0)).toEqual(address(0));
-    const tracked = Array.from({ length: 10_000 }, (_, n) => address(20_000 + n));
+    expect(list.dial(0, 0)).toEqual(far(0));
+    const tracked = Array.from({ length: 10_000 }, (_, n) => far(20_000 + n));
     expect(list.add(tracked.slice(0, 5_000), 0)).toBe(5_000);
     expect([list.known, list.waiting]).toEqual([10_000, 9_999]);
     // All of hearsay goes but the one that is being dialled.
     expect(list.add(tracked, 0)).toBe(4_999);
     expect([list.known, list.waiting]).toEqual([10_000, 9_999]);
-    expect(list.add([address(1)], 0, 'late')).toBe(0);
-    list.onDialFailed(address(0), 'timeout', 0);
+    expect(list.add([far(1)], 0, 'late')).toBe(0);
+    list.onDialFailed(far(0), 'timeout', 0);
     expect(list.known).toBe(9_999);
-    expect([list.add([address(1)], 0, 'late'), list.add([address(1)], 0)]).toEqual([1, 0]);
+    expect([list.add([far(1)], 0, 'late'), list.add([far(1)], 0)]).toEqual([1, 0]);
   });
 
   it('that a peer told of are believed when a tracker names them, or a connection is made', () => {
     const world = new World();
     const { list } = world;
-    const told = Array.from({ length: 200 }, (_, n) => address(n));
+    const told = Array.from({ length: 200 }, (_, n) => ([0, 7, 9].includes(n) ? address : far)(n));
     list.add(told, 0, 'host');
     expect(list.add([address(9), address(7)], 0)).toBe(0);
     world.reach(9);
     world.reach(7);
     world.reach(0);
-    expect(list.add([300, 301, 302, 303].map(address), 0, 'host')).toBe(3);
+    expect(list.add([300, 301, 302, 303].map(far), 0, 'host')).toBe(3);
   });
 
   it('that a peer told of make room for others of it when they failed three times', () => {
@@ -172,11 +175,28 @@ describe('addresses', () => {
     fails();
     fails();
     // Untried ones, due much later.
-    const others = Array.from({ length: 199 }, (_, n) => address(1 + n));
+    const others = Array.from({ length: 199 }, (_, n) => far(1 + n));
     expect(list.add(others, 1e9, 'host')).toBe(199);
-    expect(list.add([address(500)], 1e9, 'host')).toBe(0);
+    expect(list.add([far(500)], 1e9, 'host')).toBe(0);
     fails();
-    expect(list.add([address(500), address(501)], 1e9, 'host')).toBe(1);
+    expect(list.add([far(500), far(501)], 1e9, 'host')).toBe(1);
+  });
+
+  it('that peers tell of are eight of one host, whoever tells them; what it says of itself and what a tracker says come beside', () => {
+    const { list } = new World();
+    const ports = (from: number) => Array.from({ length: 100 }, (_, n) => ({ ...address(0), port: from + n }));
+    expect([list.add(ports(1), 0, 'evil'), list.add(ports(200), 0, 'other')]).toEqual([8, 0]);
+    expect(list.add([far(1)], 0, 'evil')).toBe(1);
+    expect(list.add(ports(300).slice(0, 1), 0, address(0).host)).toBe(1);
+    expect(list.add(ports(400).slice(0, 20), 0)).toBe(20);
+  });
+
+  it('of seeds are not dialled again by a seed', () => {
+    const world = new World();
+    world.add(1);
+    world.leave(world.reach(1), 'both-seeds');
+    expect(world.waits()).toBe(Number.POSITIVE_INFINITY);
+    expect(world.list.isBanned(address(1))).toBe(false);
   });
 
   it('that fail are dialled again, after twice the time each time, at most an hour', () => {

@@ -18,6 +18,7 @@ const u32 = (value: number): string => value.toString(16).padStart(8, '0');
 const reject = (piece: number, begin: number, length = 16_384): string =>
   `0000000d10${u32(piece)}${u32(begin)}${u32(length)}`;
 const allowedFast = (piece: number): string => `0000000511${u32(piece)}`;
+const suggest = (piece: number): string => `000000050d${u32(piece)}`;
 const BLOCK = 16_384;
 
 const fast = (torrent = new FakeTorrent(), overrides = {}): Conversation =>
@@ -38,13 +39,21 @@ describe('the fast extension', () => {
     expect(first()).toBe(HAVE_ALL);
   });
 
-  it('hears have-all, and that it was never negotiated', () => {
+  it('hears have-all', () => {
     const peer = fast();
     peer.hear(HAVE_ALL);
     expect([peer.session.isSeed, peer.said()]).toEqual([true, INTERESTED]);
+  });
+
+  it.each([
+    ['have-all', HAVE_ALL],
+    ['have-none', HAVE_NONE],
+    ['suggest', suggest(0)],
+    ['reject', reject(0, 0)],
+    ['allowed fast', allowedFast(0)],
+  ])('is over with a peer that says %s and never negotiated it', (name, message) => {
     const plain = new Conversation(new FakeTorrent());
-    plain.hear(HAVE_ALL, allowedFast(0), reject(0, 0));
-    expect([plain.session.isSeed, plain.said()]).toEqual([false, '']);
+    expect(() => plain.hear(message)).toThrow(`${name} without the fast extension`);
   });
 
   it('keeps requests through a choke until each is answered', () => {
@@ -77,7 +86,6 @@ describe('the fast extension', () => {
   });
 
   it('passes on what the peer suggests, if it has the piece and we need it, sixteen times', () => {
-    const suggest = (piece: number): string => `000000050d${u32(piece)}`;
     const suggested = ({ torrent }: Conversation): string[] =>
       torrent.events.filter((event) => event.startsWith('suggested'));
     const peer = fast();
@@ -87,9 +95,6 @@ describe('the fast extension', () => {
     for (let i = 0; i < 20; i++) peer.hear(suggest(1));
     expect(suggested(peer)).toHaveLength(16);
     expect(() => peer.hear(suggest(5))).toThrow(WireError);
-    const plain = new Conversation(new FakeTorrent());
-    plain.hear(bitfield('f8'), suggest(1), suggest(5));
-    expect(suggested(plain)).toEqual([]);
   });
 
   it('requests the allowed fast pieces that the peer has while it chokes us, and no others', () => {
@@ -98,9 +103,39 @@ describe('the fast extension', () => {
     peer.hear(bitfield('60'), allowedFast(1), allowedFast(0));
     expect(peer.said()).toBe(INTERESTED + [0, 1, 2].map((block) => peer.torrent.request(1, block)).join(''));
     peer.hear(reject(1, 0));
-    peer.hear(have(0));
     expect(peer.said()).toBe('');
     expect(() => peer.hear(allowedFast(5))).toThrow(WireError);
+  });
+
+  it.each([
+    ['have', have(0)],
+    ['bitfield', bitfield('80')],
+    ['have-all', HAVE_ALL],
+  ])('asks for what the peer granted before it had it once it has, by its %s', (_, gains) => {
+    const peer = fast();
+    peer.torrent.lease(0);
+    peer.hear(HAVE_NONE, allowedFast(0));
+    expect(peer.said()).toBe('');
+    peer.hear(gains);
+    expect(peer.said()).toBe(INTERESTED + [0, 1, 2].map((block) => peer.torrent.request(0, block)).join(''));
+  });
+
+  it('gives a choked peer each block of an allowed fast piece three times at most', () => {
+    const torrent = new FakeTorrent();
+    torrent.have.set(0);
+    torrent.fastSet = [0];
+    const peer = fast(torrent);
+    peer.session.start();
+    let given = 0;
+    for (let n = 0; n < 100; n++) {
+      peer.hear(request(0, 0));
+      given += peer.session.uploads.queue.takeRun(1e9).length;
+    }
+    expect(given).toBe(9);
+    expect(peer.said().endsWith(reject(0, 0))).toBe(true);
+    peer.session.uploads.unchoke();
+    peer.hear(request(0, 0));
+    expect(peer.session.uploads.queue.size).toBe(1);
   });
 
   it('answers every request, with a reject if need be', () => {
