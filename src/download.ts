@@ -398,12 +398,13 @@ export class Download implements TurnTaker {
 
   onTick(now: number): void {
     this.#groups.onTick(now);
-    this.#peers.onTick(now);
+    const isStarving = this.isFetching && this.#patience?.isStarving === true;
+    this.#peers.onTick(isStarving, now);
     const roster = this.metainfo.private ? undefined : this.#peers.rosterNews(now);
     if (roster !== undefined) this.#groups.onRoster(roster);
     if (this.#state !== 'checking') this.#content.onTick(now);
     if (this.#state !== 'downloading') return;
-    if (this.connections === 0) this.#announcer?.wantMore();
+    if (this.connections === 0 || isStarving) this.#announcer?.wantMore();
     this.#checkPatience(now);
   }
 

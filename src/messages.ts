@@ -55,7 +55,8 @@ export interface VerifiedLease {
 /** Why a connection ended or never began; shown with `-v` and used by main to decide on dialling again. */
 export type DisconnectReason =
   | 'refused' // the dial failed
-  | 'timeout' // no connection, handshake or message in time
+  | 'timeout' // no connection, or no message in time
+  | 'silent' // connected, and no handshake in time
   | 'closed' // the peer or the network ended it
   | 'protocol' // the peer broke the protocol
   | 'infohash' // the handshake names another torrent

@@ -20,7 +20,7 @@ export interface Prospects {
   readonly isWriting: boolean;
 }
 
-type PatienceOptions = Pick<Options, 'peerTimeoutMs' | 'stallTimeoutMs' | 'haveBatchMs'>;
+type PatienceOptions = Pick<Options, 'peerTimeoutMs' | 'stallTimeoutMs' | 'haveBatchMs' | 'quietPeerMs'>;
 
 /** Intervals between ticks that one tick counts for at most. */
 const MAX_TICKS = 2;
@@ -41,6 +41,11 @@ export class Patience {
   constructor(options: PatienceOptions, now: number) {
     this.#options = options;
     this.#tickedAt = now;
+  }
+
+  /** Nobody gives anything, for as long as makes one peer a quiet one: other peers are wanted. */
+  get isStarving(): boolean {
+    return this.#idleMs >= this.#options.quietPeerMs;
   }
 
   /** A byte has come. */

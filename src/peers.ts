@@ -151,7 +151,9 @@ export class Peers {
     return this.#roomToDial > 0 && this.#list.hasDue(now);
   }
 
-  onTick(now: number): void {
+  /** @param starving whether we lack pieces and nobody has given anything for a while */
+  onTick(starving: boolean, now: number): void {
+    this.#turnover.isStarving = starving;
     if (this.#list.freeSilentTwins(now)) this.#events.onCanDial();
     this.makeRoom(false, now);
   }

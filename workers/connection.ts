@@ -259,7 +259,7 @@ export class Connection implements PeerLink, EncryptionLink {
   onTick(now: number): void {
     const { idleTimeoutMs, keepAliveMs } = this.#context.options;
     if (this.session === undefined) {
-      if (now >= this.#deadline) this.close('timeout');
+      if (now >= this.#deadline) this.close(this.#connected ? 'silent' : 'timeout');
       return;
     }
     if (now - this.#receivedAt >= idleTimeoutMs) return this.close('timeout');

@@ -6,13 +6,13 @@
 import type { Options } from '../options.js';
 import { WireError } from '../protocol/wire.js';
 
-/** What costs as much as so many short messages: a handshake that is parsed. */
+/** What costs as much as so many short messages: a handshake or a bitfield that is parsed, beside its bytes. */
 export const LONG_MESSAGE = 20;
-/** Of a bitfield, which cost as much to look through as a short message. */
+/** Which cost as much to receive and look through as a short message. */
 const BYTES_PER_MESSAGE = 100;
 
-/** What a bitfield of so many bytes costs, in short messages. The longest there can be (6 million pieces) may still come again. */
-export const costOfBitfield = (bytes: number): number => LONG_MESSAGE + Math.ceil(bytes / BYTES_PER_MESSAGE);
+/** What a message of so many bytes costs, in short ones. The longest bitfield there can be (6 million pieces) may still come again. */
+export const costOfBytes = (bytes: number): number => Math.max(1, Math.ceil(bytes / BYTES_PER_MESSAGE));
 
 export class IdleTalk {
   readonly #most: number;

@@ -185,12 +185,16 @@ export class PeerList {
     return this.#book.get(addressKey(address))?.encrypted === true;
   }
 
-  /** A peer that hangs up on a plaintext handshake may want encryption: it is tried at once, and then one and the other. */
+  /**
+   * A peer that hangs up on a plaintext handshake may want encryption: it is tried at once, and then one and the other. Who says
+   * nothing, or is kept from it on the way, is asked in the other way next time.
+   */
   onDialFailed(address: PeerAddress, reason: DisconnectReason, now: number): void {
     const entry = this.#book.get(addressKey(address));
     if (entry?.state !== 'dialling') return;
-    const encrypt = this.#encryption === 'prefer' && !entry.encrypted && reason === 'closed';
-    if (encrypt) this.#move(entry, 'idle');
+    const isRefusal = reason === 'closed' || reason === 'silent';
+    const encrypt = this.#encryption === 'prefer' && !entry.encrypted && isRefusal;
+    if (encrypt && reason === 'closed') this.#move(entry, 'idle');
     else this.#retire(entry, reason, false, now, reason === 'closed' ? BUSY_SHARE * this.#reconnectMs : undefined);
     if (this.#encryption === 'prefer') entry.encrypted = encrypt;
   }

@@ -25,7 +25,7 @@ import {
 import { Bitfield } from './bitfield.js';
 import { DownloadSide, type DownloadTorrent } from './download-side.js';
 import type { PieceIndex } from './geometry.js';
-import { costOfBitfield, IdleTalk, LONG_MESSAGE } from './idle-talk.js';
+import { costOfBytes, IdleTalk, LONG_MESSAGE } from './idle-talk.js';
 import { PeerExtensions } from './peer-extensions.js';
 import { UploadSide } from './upload-side.js';
 
@@ -269,7 +269,7 @@ export class PeerSession implements WireSink {
 
   /** At any time: aria2 sends it again later. HAVEs may complete it: a lazy bitfield. */
   onBitfield(bytes: Uint8Array): void {
-    this.#onIdleTalk(this.#hasGivenBitfield ? costOfBitfield(bytes.length) : 1);
+    this.#onIdleTalk(this.#hasGivenBitfield ? LONG_MESSAGE + costOfBytes(bytes.length) : 1);
     this.#hasGivenBitfield = true;
     const { geometry, full } = this.#torrent;
     const given = Bitfield.fromWire(bytes, geometry.pieceCount);
@@ -331,7 +331,7 @@ export class PeerSession implements WireSink {
   }
 
   onExtended(id: number, body: Uint8Array): void {
-    this.#onIdleTalk(id === EXTENDED_HANDSHAKE ? LONG_MESSAGE : 1);
+    this.#onIdleTalk((id === EXTENDED_HANDSHAKE ? LONG_MESSAGE : 0) + costOfBytes(body.length));
     this.extensions?.onExtended(id, body, this.#now);
   }
 
@@ -369,7 +369,9 @@ export class PeerSession implements WireSink {
   }
 
   onCancel(index: number, begin: number, length: number): void {
-    if (!this.uploads.onCancel(index, begin, length)) this.#onIdleTalk();
+    this.uploads.onCancel(index, begin, length);
+    // Also where it is heeded: with the request it takes back it was of no use.
+    this.#onIdleTalk();
   }
 
   onBlockStart(index: number, begin: number, length: number): void {
@@ -411,8 +413,8 @@ export class PeerSession implements WireSink {
   }
 
   /** Nothing was negotiated, so that there is nothing to understand; ignoring it is kinder than closing. */
-  onUnknown(): void {
-    this.#onIdleTalk();
+  onUnknown(_id: number, length: number): void {
+    this.#onIdleTalk(costOfBytes(length));
   }
 
   /** @throws WireError when the peer says too much that is of no use */

@@ -19,6 +19,8 @@ interface Found {
 }
 
 const MINUTE_MS = 60_000;
+/** A torrent that starves tries so many times more peers a minute: all of a full one well before it would be given up. */
+const STARVING_TIMES = 10;
 /** Of a peer whose priority is not known: neither good nor bad. */
 const MIDDLE = 2 ** 31;
 
@@ -30,6 +32,8 @@ export class Turnover<C extends TurnoverPeer> {
   readonly #leaving = new Map<string, C>();
   /** Times of the latest choices. */
   #chosenAt: number[] = [];
+  /** Nobody gives anything: whoever is merely quiet may go for others too, and more of them do. */
+  isStarving = false;
 
   /** @param perMinute most peers that have to go in a minute */
   constructor(perMinute: number) {
@@ -85,8 +89,9 @@ export class Turnover<C extends TurnoverPeer> {
     let chosen: { connection: C; useless: boolean; priority: number } | undefined;
     for (const connection of connections) {
       const found = this.#found.get(connection.group);
-      const useless = found?.useless.has(connection.peer) === true;
-      if (!(useless || found?.quiet.has(connection.peer)) || this.#leaving.has(keyOf(connection))) continue;
+      const quiet = found?.quiet.has(connection.peer) === true;
+      const useless = found?.useless.has(connection.peer) === true || (quiet && this.isStarving);
+      if (!(useless || quiet) || this.#leaving.has(keyOf(connection))) continue;
       const known = priorityOf(connection);
       if (!useless && !(newcomer !== undefined && known !== undefined && known < newcomer)) continue;
       const priority = known ?? MIDDLE;
@@ -104,7 +109,7 @@ export class Turnover<C extends TurnoverPeer> {
 
   #isTooSoon(now: number): boolean {
     this.#chosenAt = this.#chosenAt.filter((at) => now - at < MINUTE_MS);
-    return this.#chosenAt.length >= this.#perMinute;
+    return this.#chosenAt.length >= this.#perMinute * (this.isStarving ? STARVING_TIMES : 1);
   }
 }
 

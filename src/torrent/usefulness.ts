@@ -4,7 +4,7 @@
  *
  * | a peer is | when |
  * | --- | --- |
- * | in use | payload moved a moment ago, or one side has just been allowed to ask, or it waits for its turn at a seed |
+ * | in use | payload moved a moment ago, or one side has just been allowed to ask and made use of it before, or it waits for its turn at a seed |
  * | quiet | it is not in use; only a better peer may take its place |
  * | useless | no payload for long, or neither side has wanted anything for a while; any peer may take its place |
  */
@@ -31,6 +31,8 @@ interface Mark {
   /** The peer may be asked by us, we by the peer. */
   canAsk: boolean;
   canBeAsked: boolean;
+  /** `bytes` when one of the two last came to be allowed; -1 before. */
+  bytesThen: number;
   /** ms: payload moved, or could have from then on. */
   usedAt: number;
   /** ms: one of the two wanted something. */
@@ -82,11 +84,14 @@ export class UsefulnessWatch {
     let mark = this.#marks.get(peer.peer);
     if (mark === undefined) {
       const { connectedAt } = peer;
-      mark = { bytes: 0, canAsk: false, canBeAsked: false, usedAt: connectedAt, wantedAt: connectedAt };
+      mark = { bytes: 0, canAsk: false, canBeAsked: false, bytesThen: -1, usedAt: connectedAt, wantedAt: connectedAt };
       this.#marks.set(peer.peer, mark);
     }
     const moved = peer.bytes !== mark.bytes;
-    if (moved || (canAsk && !mark.canAsk) || (canBeAsked && !mark.canBeAsked)) mark.usedAt = now;
+    const isAllowed = (canAsk && !mark.canAsk) || (canBeAsked && !mark.canBeAsked);
+    // Leave to ask that came to nothing the last time proves nothing.
+    if (moved || (isAllowed && mark.bytesThen !== peer.bytes)) mark.usedAt = now;
+    if (isAllowed) mark.bytesThen = peer.bytes;
     if (peer.amInterested || peer.peerInterested) mark.wantedAt = now;
     mark.bytes = peer.bytes;
     mark.canAsk = canAsk;

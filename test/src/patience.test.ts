@@ -13,7 +13,7 @@ const WAITING: Prospects = {
 };
 const PEERS: Prospects = { ...WAITING, everConnected: true };
 const TICK_MS = 100;
-const OPTIONS = { peerTimeoutMs: 60_000, stallTimeoutMs: 300_000, haveBatchMs: TICK_MS };
+const OPTIONS = { peerTimeoutMs: 60_000, stallTimeoutMs: 300_000, haveBatchMs: TICK_MS, quietPeerMs: 30_000 };
 const FOR_EVER = { ...OPTIONS, peerTimeoutMs: 0, stallTimeoutMs: 0 };
 
 /** A download whose session ticks as it should. */
@@ -36,6 +36,17 @@ class Waiting {
     return this.patience.onTick(prospects, this.#now);
   }
 }
+
+it('a download starves when no byte has come for as long as makes a peer a quiet one', () => {
+  const waiting = new Waiting();
+  waiting.wait(TICK_MS, PEERS);
+  waiting.wait(29_900, PEERS);
+  expect(waiting.patience.isStarving).toBe(false);
+  waiting.wait(TICK_MS, PEERS);
+  expect(waiting.patience.isStarving).toBe(true);
+  waiting.patience.onProgress();
+  expect(waiting.patience.isStarving).toBe(false);
+});
 
 describe('a download without a peer', () => {
   it('waits for the first one as long as it is told, and no longer', () => {

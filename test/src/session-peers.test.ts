@@ -3,6 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Options } from '../../src/options.js';
+import { announceUrl } from '../../src/protocol/tracker-http.js';
+import { startTracker } from '../../src/swarm/tracker.js';
 import {
   FAST_AND_EXTENDED,
   handshakeOf,
@@ -35,6 +37,21 @@ const tellsOf = (...ports: number[]): Buffer => {
   const peers = compact(...ports);
   return extended(1, Buffer.concat([Buffer.from(`d5:added${peers.length}:`), peers, Buffer.from('e')]));
 };
+
+/** A peer is announced, as it would do itself. */
+async function announceTo(tracker: string, infohash: Uint8Array, port: number): Promise<void> {
+  const request = {
+    infohash,
+    peerId: new Uint8Array(20),
+    port,
+    uploaded: 0,
+    downloaded: 0,
+    left: 0,
+    numwant: 0,
+    key: 1,
+  };
+  await (await fetch(announceUrl(tracker, request))).arrayBuffer();
+}
 
 async function exchanged(peer: RawPeer): Promise<RawMessage> {
   for (;;) {
@@ -129,5 +146,50 @@ describe('a full house', () => {
     newcomer.send(request(3, 0, 100));
     const { body } = await newcomer.nextOf(7);
     expect(body.subarray(8)).toEqual(torrent.payload.subarray(3 * 4 * BLOCK, 3 * 4 * BLOCK + 100));
+  });
+});
+
+describe('a download that starves', () => {
+  /** Claims everything and gives nothing. */
+  const liar = () =>
+    ending(
+      ScriptedPeer.listen(async (peer) => {
+        await peer.bytes(68);
+        const name = String(peer.socket.localPort).padStart(12, '-');
+        peer.send(handshakeOf(torrent.infohash, `-XX0001-${name}`, FAST_AND_EXTENDED), message(14));
+        await peer.closed;
+      }),
+    );
+
+  it('asks its trackers for others, though somebody is connected', async () => {
+    const [silent, seed, tracker] = [await liar(), await ending(ScriptedSeed.listen(torrent)), await startTracker()];
+    atEnd(() => tracker.close());
+    const session = await openSession({ ...HASTY, announceMinMs: 50 });
+    const answers: number[] = [];
+    const download = session.add(torrent.bytes, {
+      out: await emptyFolder(),
+      peers: at(silent.port),
+      trackers: [tracker.httpUrl],
+      onEvent: (event) => {
+        if (event.type !== 'tracker') return;
+        // The second answer has one to dial.
+        if (answers.push(event.status.peers) === 1) void announceTo(tracker.httpUrl, torrent.infohash, seed.port);
+      },
+    });
+    await download.done;
+    expect(answers[0]).toBe(0);
+    expect(answers.length).toBeGreaterThan(1);
+  });
+
+  it('tries all it has heard of, though everybody it is connected to says it has everything', async () => {
+    const liars = await Promise.all(Array.from({ length: 12 }, liar));
+    const seed = await ending(ScriptedSeed.listen(torrent));
+    const session = await openSession({ ...HASTY, idlePeerMs: 3_600_000, peersPerTorrent: 2 });
+    const download = session.add(torrent.bytes, {
+      out: await emptyFolder(),
+      peers: at(...liars.map(({ port }) => port), seed.port),
+    });
+    await download.done;
+    expect(download.stats().have).toBe(torrent.payload.length);
   });
 });

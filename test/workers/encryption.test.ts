@@ -540,7 +540,7 @@ describe('a group that dials by hand', () => {
     const group = start('prefer', { handshakeTimeoutMs: 60 });
     group.add(torrent);
     group.connect(silent.port, 1, true);
-    expect(await group.next('connectFailed')).toMatchObject({ reason: 'timeout' });
+    expect(await group.next('connectFailed')).toMatchObject({ reason: 'silent' });
   });
 
   it('closes a peer that answers an offer of encryption with something else', async () => {

@@ -349,10 +349,10 @@ describe('a group facing peers that misbehave', () => {
     ['speaks something else', 'protocol', (peer) => peer.send(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))],
     ['names another torrent', 'infohash', (peer) => peer.send(raw.handshakeOf(Buffer.alloc(20, 7)))],
     ['is ourselves', 'self', (peer) => peer.send(raw.handshakeOf(torrent.infohash, Buffer.from(OUR_ID).toString()))],
-    ['says nothing', 'timeout', () => {}],
+    ['says nothing', 'silent', () => {}],
     [
       'stops in the middle of its handshake',
-      'timeout',
+      'silent',
       (peer) => peer.send(raw.handshakeOf(torrent.infohash).subarray(0, 50)),
     ],
     ['hangs up', 'closed', (peer) => peer.socket.end()],

@@ -78,6 +78,25 @@ describe('talk of no use', () => {
     expect(peer.torrent.events).toHaveLength(8);
   });
 
+  it.each([
+    ['messages nobody knows', 'f4'],
+    ['peer exchange that comes too soon', '1401'],
+  ])('weighs as much in %s as they have bytes', (_, start) => {
+    const peer = new Conversation(new FakeTorrent(), {}, 1, FAST);
+    peer.hear('0000000414016465', '0000000164');
+    const long = `000f4240${start.padEnd(2_000_000, '0')}`;
+    expect(() => peer.hear(long)).toThrow(WireError);
+  });
+
+  it('is a request, too, that is taken back', () => {
+    const torrent = new FakeTorrent();
+    torrent.have.set(torrent.piece(0));
+    const peer = new Conversation(torrent, LITTLE, 1, FAST);
+    peer.session.uploads.unchoke();
+    peer.hear(...times(100, request(0, 0) + cancel(0, 0)));
+    expect(() => peer.hear(request(0, 0) + cancel(0, 0))).toThrow(WireError);
+  });
+
   it('is borne of a peer that sends the longest bitfield there can be again', () => {
     const geometry = new Geometry({ length: 6_000_000, pieceLength: 1 });
     const peer = new Conversation(new FakeTorrent(geometry));

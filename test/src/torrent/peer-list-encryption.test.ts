@@ -69,6 +69,17 @@ describe('a peer list that prefers plaintext', () => {
     expect(dial(BUSY_MS + 2 * RECONNECT_MS)).toBe('plaintext');
   });
 
+  it('asks who connects and says nothing in the other way next time, not at once', () => {
+    const { list, dial } = listOf();
+    const said: (string | undefined)[] = [];
+    for (let now = 0; said.length < 3; now += 100_000) {
+      said.push(dial(now));
+      list.onDialFailed(ADDRESS, 'silent', now);
+      expect(dial(now)).toBeUndefined();
+    }
+    expect(said).toEqual(['plaintext', 'encrypted', 'plaintext']);
+  });
+
   const others: DisconnectReason[] = ['refused', 'timeout', 'protocol', 'infohash'];
   it.each(others)('does not take "%s" for a wish for encryption', (reason) => {
     const { list, dial } = listOf();

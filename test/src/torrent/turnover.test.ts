@@ -45,6 +45,16 @@ describe('who has to go', () => {
     expect([choose(60_000), choose(60_001), choose(70_000)]).toEqual([3, undefined, 4]);
   });
 
+  it('is anybody quiet in a torrent that starves, and ten times as many', () => {
+    const turnover = new Turnover<Peer>(1);
+    turnover.onSurvey(0, [12], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    const peers = Array.from({ length: 12 }, (_, n) => peer(n + 1, n));
+    const choose = () => turnover.choose(peers, priorityOf, undefined, 0)?.peer;
+    expect([choose(), choose()]).toEqual([12, undefined]);
+    turnover.isStarving = true;
+    expect(Array.from({ length: 10 }, choose)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, undefined]);
+  });
+
   it('counts as leaving until it has gone, or its group has found it of use again', () => {
     const turnover = new Turnover<Peer>(10);
     turnover.onSurvey(0, [1, 2], []);

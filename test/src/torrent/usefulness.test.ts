@@ -55,6 +55,20 @@ describe('a peer', () => {
     expect(watch.look(changed, false, 430_001)).toBe('quiet');
   });
 
+  it('is in use when it lets us ask, though not time and again while nothing comes of it', () => {
+    const watch = new UsefulnessWatch(OPTIONS);
+    const turns = (from: number, bytes: number): void => {
+      for (let at = from; at < from + 300_000; at += 5_000) {
+        watch.survey([{ ...WANTED, bytes, peerChoking: at % 20_000 !== 0 }], false, at);
+      }
+    };
+    turns(0, 0);
+    expect(watch.look(WANTED, false, 300_000)).toBe('useless');
+    turns(300_000, 1);
+    expect(watch.look({ ...WANTED, bytes: 1, peerChoking: false }, false, 600_000)).toBe('useless');
+    expect(watch.look({ ...WANTED, bytes: 2, peerChoking: false }, false, 600_001)).toBe('used');
+  });
+
   it('that waits for its turn at a seed is in use, but not one that had it and took nothing', () => {
     const waiting = { ...UNWANTED, peerInterested: true };
     expect(watched(waiting, 10_000_000, true)).toBe('used');
