@@ -1,6 +1,6 @@
 /**
- * One peer's conversation (BEP 3, fast extension BEP 6): who wants whom, and what the peer has. What it gives us is in
- * `download-side.ts`, what it asks of us in `upload-side.ts`, the extension protocol in `peer-extensions.ts`. Pure: bytes and
+ * One peer's conversation (BEP 3, fast extension BEP 6): who wants whom. What the peer has is in `peer-pieces.ts`,
+ * what it gives us in `download-side.ts`, what it asks of us in `upload-side.ts`, the extension protocol in `peer-extensions.ts`. Pure: bytes and
  * times come in, bytes go out through a `PeerLink`; there is no socket, clock or disk here.
  *
  * `am…` is our side, `peer…` is the peer's.
@@ -22,11 +22,12 @@ import {
   WireError,
   type WireSink,
 } from '../protocol/wire.js';
-import { Bitfield } from './bitfield.js';
+import type { Bitfield } from './bitfield.js';
 import { DownloadSide, type DownloadTorrent } from './download-side.js';
 import type { PieceIndex } from './geometry.js';
 import { costOfBytes, IdleTalk, LONG_MESSAGE } from './idle-talk.js';
 import { PeerExtensions } from './peer-extensions.js';
+import { PeerPieces } from './peer-pieces.js';
 import { UploadSide } from './upload-side.js';
 
 /** The peer's connection, as the session sees it. */
@@ -69,14 +70,8 @@ export interface SessionTorrent extends DownloadTorrent {
   onSeenAs(session: PeerSession, host: string): void;
 }
 
-/** Allowed fast pieces remembered of a peer that does not have them yet; BEP 6 suggests 10. */
-const MAX_GRANTED = 64;
-
 /** Suggestions of one peer that are passed on; libtorrent keeps as many. */
 const MAX_SUGGESTIONS = 16;
-
-/** Between seed and not, all pieces are counted anew: a peer that goes to and fro wants just that. */
-const MAX_LAPSES = 16;
 
 export class PeerSession implements WireSink {
   /** The connection's number, > 0. */
@@ -92,15 +87,11 @@ export class PeerSession implements WireSink {
   peerInterested = false;
   /** Payload bytes sent. */
   uploaded = 0;
-  #has: Bitfield;
+  readonly #pieces: PeerPieces;
   readonly #torrent: SessionTorrent;
   readonly #link: PeerLink;
   readonly #decoder: WireDecoder;
   readonly #fast: boolean;
-  /** Pieces the peer lets us ask for while it chokes us, and does not have yet (BEP 6: it may grant these too). */
-  readonly #granted = new Set<PieceIndex>();
-  /** Those that it has; empty until it names one. */
-  #allowedFast: Bitfield | undefined;
   #suggestions = 0;
   /** One port is believed: a peer that names thousands wants our address book. */
   #hasNamedPort = false;
@@ -108,8 +99,6 @@ export class PeerSession implements WireSink {
   #now: number;
   readonly #idleTalk: IdleTalk;
   #hasGivenBitfield = false;
-  /** Times it was a seed and lost a piece. */
-  #lapses = 0;
   /** Byte of the bitfields where there was last something that the peer has and we need. */
   #neededAt = 0;
 
@@ -126,8 +115,12 @@ export class PeerSession implements WireSink {
     this.#link = link;
     this.connectedAt = now;
     this.#now = now;
-    this.#has = new Bitfield(torrent.geometry.pieceCount);
-    this.#decoder = new WireDecoder(this, this.#has.bytes.length);
+    this.#pieces = new PeerPieces(torrent.full, {
+      onPieces: (before) => torrent.onPeerPieces(this, before),
+      onPiece: (piece) => torrent.onPeerPiece(this, piece),
+      onLost: (piece) => torrent.onPeerLostPiece(piece),
+    });
+    this.#decoder = new WireDecoder(this, this.has.bytes.length);
     this.#fast = features.fast;
     this.#idleTalk = new IdleTalk(options, now);
     const send = (bytes: Uint8Array): void => link.send(bytes);
@@ -140,7 +133,7 @@ export class PeerSession implements WireSink {
       send,
       serve: () => link.serve(),
       hold: () => link.hold(),
-      isNew: () => this.#has.count < FAST_SET_SIZE,
+      isNew: () => this.has.count < FAST_SET_SIZE,
     });
     this.extensions = features.extended
       ? new PeerExtensions(torrent.extendedHandshakeFor(link.host), {
@@ -154,11 +147,11 @@ export class PeerSession implements WireSink {
 
   /** What the peer has; shared with every seed, so read-only. */
   get has(): Bitfield {
-    return this.#has;
+    return this.#pieces.has;
   }
 
   get isSeed(): boolean {
-    return this.#has.isFull;
+    return this.has.isFull;
   }
 
   /** BEP 21: it wants nothing. */
@@ -169,7 +162,7 @@ export class PeerSession implements WireSink {
   /** What may be requested now: pieces the peer has, only the allowed fast ones while it chokes us. */
   get askable(): Bitfield | undefined {
     if (!this.amInterested) return undefined;
-    return this.peerChoking ? this.#allowedFast : this.#has;
+    return this.peerChoking ? this.#pieces.allowedFast : this.has;
   }
 
   /** The first messages: a bitfield only where it says something, or one of its short forms (BEP 6). */
@@ -211,13 +204,13 @@ export class PeerSession implements WireSink {
   /** Announces pieces, leaving out what the peer has: it would not ask for them. */
   sendHaves(pieces: readonly PieceIndex[], encoded: Uint8Array): void {
     if (this.isSeed) return;
-    const news = pieces.filter((piece) => !this.#has.has(piece));
+    const news = pieces.filter((piece) => !this.has.has(piece));
     if (news.length > 0) this.#link.send(news.length === pieces.length ? encoded : encodeHaves(news));
   }
 
   /** Tells the peer whether it has anything we need. Looked for where it was last: costs next to nothing until that is there. */
   updateInterest(): void {
-    this.#neededAt = commonByte(this.#has, this.#torrent.needs, this.#neededAt);
+    this.#neededAt = commonByte(this.has, this.#torrent.needs, this.#neededAt);
     const interested = this.#neededAt !== -1;
     if (interested === this.amInterested) return;
     this.amInterested = interested;
@@ -257,43 +250,22 @@ export class PeerSession implements WireSink {
 
   onHave(index: number): void {
     const piece = this.#checked(index, 'have');
-    if (this.#has.has(piece)) return this.#onIdleTalk();
-    this.#has.set(piece);
-    this.#torrent.onPeerPiece(this, piece);
-    if (this.isSeed) this.#has = this.#torrent.full;
-    if (this.#granted.has(piece)) this.#useGrants();
+    if (!this.#pieces.onHave(piece)) return this.#onIdleTalk();
     if (this.amInterested || !this.#torrent.needs.has(piece)) return;
     this.amInterested = true;
     this.#link.send(INTERESTED);
   }
 
-  /** At any time: aria2 sends it again later. HAVEs may complete it: a lazy bitfield. */
   onBitfield(bytes: Uint8Array): void {
     this.#onIdleTalk(this.#hasGivenBitfield ? LONG_MESSAGE + costOfBytes(bytes.length) : 1);
     this.#hasGivenBitfield = true;
-    const { geometry, full } = this.#torrent;
-    const given = Bitfield.fromWire(bytes, geometry.pieceCount);
-    if (given === undefined) {
-      throw new WireError(`bitfield of ${bytes.length} bytes does not fit ${geometry.pieceCount} pieces`);
-    }
-    const before = this.#has;
-    given.include(before);
-    if (given.count === before.count) return;
-    this.#has = given.isFull ? full : given;
-    this.#torrent.onPeerPieces(this, before);
-    this.#useGrants();
-    this.updateInterest();
+    if (this.#pieces.onBitfield(bytes)) this.updateInterest();
   }
 
   onHaveAll(): void {
     this.#expectFast('have-all');
     this.#onIdleTalk(LONG_MESSAGE);
-    if (this.isSeed) return;
-    const before = this.#has;
-    this.#has = this.#torrent.full;
-    this.#torrent.onPeerPieces(this, before);
-    this.#useGrants();
-    this.updateInterest();
+    if (this.#pieces.onHaveAll()) this.updateInterest();
   }
 
   /** What we assume of a peer that has said nothing. */
@@ -307,7 +279,7 @@ export class PeerSession implements WireSink {
     this.#expectFast('suggest');
     this.#onIdleTalk();
     const piece = this.#checked(index, 'suggest');
-    if (this.#suggestions === MAX_SUGGESTIONS || !this.#has.has(piece) || !this.#torrent.needs.has(piece)) return;
+    if (this.#suggestions === MAX_SUGGESTIONS || !this.has.has(piece) || !this.#torrent.needs.has(piece)) return;
     this.#suggestions++;
     this.#torrent.onSuggested(piece);
   }
@@ -316,18 +288,7 @@ export class PeerSession implements WireSink {
     this.#expectFast('allowed fast');
     this.#onIdleTalk();
     const piece = this.#checked(index, 'allowed fast');
-    if (this.#granted.size < MAX_GRANTED) this.#granted.add(piece);
-    this.#useGrants();
-  }
-
-  /** What was granted may be asked for as soon as the peer has it. */
-  #useGrants(): void {
-    for (const piece of this.#granted) {
-      if (!this.#has.has(piece)) continue;
-      this.#allowedFast ??= new Bitfield(this.#torrent.geometry.pieceCount);
-      this.#allowedFast.set(piece);
-      this.#granted.delete(piece);
-    }
+    this.#pieces.grant(piece);
   }
 
   onExtended(id: number, body: Uint8Array): void {
@@ -348,20 +309,7 @@ export class PeerSession implements WireSink {
 
   #onDontHave(index: number): void {
     const piece = this.#checked(index, 'lt_donthave');
-    if (!this.#has.has(piece)) return;
-    const before = this.#has;
-    if (before.isFull) {
-      if (++this.#lapses > MAX_LAPSES) throw new WireError(`a seed that loses pieces ${this.#lapses} times`);
-      // It is shared with every seed.
-      this.#has = Bitfield.full(before.size);
-      this.#has.clear(piece);
-      this.#torrent.onPeerPieces(this, before);
-    } else {
-      before.clear(piece);
-      this.#torrent.onPeerLostPiece(piece);
-    }
-    this.#allowedFast?.clear(piece);
-    if (this.#torrent.needs.has(piece)) this.updateInterest();
+    if (this.#pieces.onDontHave(piece) && this.#torrent.needs.has(piece)) this.updateInterest();
   }
 
   onRequest(index: number, begin: number, length: number): void {
@@ -404,7 +352,7 @@ export class PeerSession implements WireSink {
   /** @returns whether the peer owed the block */
   #onRejected(piece: PieceIndex, block: number): boolean {
     const owed = this.downloads.onRejected(piece, block, !this.peerChoking, this.#now);
-    if (owed && this.peerChoking) this.#allowedFast?.clear(piece);
+    if (owed && this.peerChoking) this.#pieces.revoke(piece);
     return owed;
   }
 
