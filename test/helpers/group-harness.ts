@@ -36,10 +36,10 @@ export class GroupHarness {
     post(this.port, message);
   }
 
-  /** The next message of a type; others stay for later. */
-  async next<T extends FromGroup['type']>(type: T): Promise<Of<T>> {
+  /** The next message of one of some types; others stay for later. */
+  async next<T extends FromGroup['type']>(...types: readonly T[]): Promise<Of<T>> {
     for (;;) {
-      const at = this.inbox.findIndex((received) => received.type === type);
+      const at = this.inbox.findIndex((received) => types.includes(received.type as T));
       if (at !== -1) return this.inbox.splice(at, 1)[0] as Of<T>;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -80,7 +80,10 @@ export class GroupHarness {
     this.send({ type: 'connect', torrent: key, host: '127.0.0.1', port, encrypted });
   }
 
-  /** Leases pieces with fresh buffers. @returns the lease numbers */
+  /**
+   * Leases pieces with fresh buffers: once the group wants some, or they go home at the next tick, as nobody can go on with them.
+   * @returns the lease numbers
+   */
   lease(torrent: SmallTorrent, pieces: readonly number[], key = 1): number[] {
     const leases = pieces.map((piece) => ({
       lease: ++this.#leases,
