@@ -254,9 +254,9 @@ export class Content {
 
   /** The payload is there: what belongs to it beside its bytes, and away with the part file when nothing is in it. */
   async finish(): Promise<void> {
-    const { metainfo, settings } = this.#settings;
+    const { metainfo, settings, onWarning } = this.#settings;
     if (!this.#fetches || settings.storage !== undefined) return;
-    await finishFiles(settings.out, this.files);
+    await finishFiles(settings.out, this.files, onWarning);
     if (this.#hadPart && !usesPartFile(this.files, metainfo.infohash)) {
       await removePartFile(settings.out, metainfo.infohash);
     }

@@ -193,6 +193,7 @@ describe('attributes of files (BEP 47)', () => {
     { path: ['lib', 'now'], attr: 'l', symlink: ['lib', 'one'] },
     { path: ['lib', 'one'], length: 10, attr: 'h' },
     { path: ['also'], attr: 'l', symlink: ['lib', 'now'] },
+    { path: ['lib', 'here'], attr: 'l', symlink: ['lib'] },
   ]);
 
   it('make files executable and links that stay inside, once the payload is there', async () => {
@@ -203,6 +204,7 @@ describe('attributes of files (BEP 47)', () => {
     expect(statSync(join(out, 'odd', 'lib', 'one')).mode & 0o111).toBe(0);
     expect(readlinkSync(join(out, 'odd', 'lib', 'now'))).toBe('one');
     expect(readlinkSync(join(out, 'odd', 'also'))).toBe(join('lib', 'one'));
+    expect(readlinkSync(join(out, 'odd', 'lib', 'here'))).toBe('.');
     await fetched(port, { out }, odd);
     expect(readFileSync(join(out, 'odd', 'also')).equals(odd.content(2))).toBe(true);
   });
