@@ -283,7 +283,7 @@ describe('bytes that are no torrent', () => {
     [`${SINGLE}\n`, `invalid torrent: expected its end at byte ${SINGLE.length}, found 1 more bytes`],
     [
       `d4:info${SINGLE_INFO}4:info${SINGLE_INFO}e`,
-      'invalid torrent: expected a new key at byte 102, found one seen before',
+      'invalid torrent: `info`: expected a new key at byte 102, found one seen before',
     ],
   ])('are refused: %j', (input, message) => {
     expect(refusal(input)).toBe(message);
@@ -291,7 +291,7 @@ describe('bytes that are no torrent', () => {
 
   it('are refused when they hold too many values', () => {
     expect(refusal(`d1:al${'le'.repeat(5_000_000)}ee`)).toBe(
-      'invalid torrent: expected at most 5000000 values and keys at byte 9999999, found more',
+      'invalid torrent: `a[4999996]`: expected at most 5000000 values and keys at byte 9999999, found more',
     );
   });
 
