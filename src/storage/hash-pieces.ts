@@ -2,7 +2,7 @@
  * Which pieces of a range are on disk and match their SHA-1 (BEP 3). Synchronous, for a thread that does nothing else, or a
  * few MiB on main. What is missing or short makes its pieces bad, no error; whatever else keeps a file from being read is one.
  */
-import { createHash, hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ErrorCode, fileError } from '../errors.js';
@@ -12,6 +12,7 @@ import { isAbsence, OPEN_TO_READ } from './disk.js';
 import { isInside, outside } from './folders.js';
 import { type FileEntry, fileAt, spans } from './layout.js';
 import { notAFile, openError } from './torrent-file.js';
+import { afterZeros, isZero, sha1Of, sha1OfZeros } from './zeros.js';
 
 /** A range of pieces to hash; plain data that survives structured clone. */
 export interface HashTask {
@@ -61,7 +62,7 @@ export function hashPieces(task: HashTask, chunk: Uint8Array): Bitfield {
       // All at once when all is there, else each piece by itself.
       if (next - piece > 1 && readRun(reader, geometry, piece, next, chunk)) {
         for (let at = 0; piece < next; piece++, at += geometry.pieceLength) {
-          judge(piece, hash('sha1', chunk.subarray(at, at + geometry.lengthOf(piece as PieceIndex)), 'buffer'));
+          judge(piece, sha1Of(chunk.subarray(at, at + geometry.lengthOf(piece as PieceIndex))));
         }
       } else {
         for (; piece < next; piece++) judge(piece, digestOf(reader, geometry, piece, chunk));
@@ -108,15 +109,17 @@ function digestOf(reader: Reader, geometry: Geometry, piece: number, chunk: Uint
   const length = geometry.lengthOf(piece as PieceIndex);
   if (length <= chunk.byteLength) {
     const bytes = chunk.subarray(0, length);
-    return reader.read(offset, bytes) ? hash('sha1', bytes, 'buffer') : undefined;
+    return reader.read(offset, bytes) ? sha1Of(bytes) : undefined;
   }
-  const sha1 = createHash('sha1');
+  let sha1: Hash | undefined;
   for (let begin = 0; begin < length; begin += chunk.byteLength) {
     const bytes = chunk.subarray(0, Math.min(chunk.byteLength, length - begin));
     if (!reader.read(offset + begin, bytes)) return undefined;
+    if (sha1 === undefined && isZero(bytes)) continue;
+    sha1 ??= afterZeros(begin);
     sha1.update(bytes);
   }
-  return sha1.digest();
+  return sha1?.digest() ?? sha1OfZeros(length);
 }
 
 /** Reads a torrent from disk, front to back: one file is open at a time. */

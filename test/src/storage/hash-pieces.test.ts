@@ -67,6 +67,20 @@ describe('hashPieces', () => {
     expect([...hashPieces(shifted, new Uint8Array(25))]).toEqual([]);
   });
 
+  it('hashes pieces of zeros, in part or as a whole, however much is read at a time', async () => {
+    const root = await temporaryFolder();
+    // Zeros, then a byte as the first, the last, and behind a chunk of zeros; the last piece is shorter.
+    const content = new Uint8Array(6 * 100 - 37);
+    for (const at of [100, 299, 370]) content[at] = 1;
+    const files = table(content.length);
+    writeAll(root, files, content);
+    const hashes = hashesOf(content, 100);
+    for (const chunkBytes of [1, 30, 99, 100, 250, 1000]) {
+      expect(hashAll(root, files, 100, hashes, chunkBytes)).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(hashAll(root, files, 100, hashesOf(contentOf(files), 100), chunkBytes)).toEqual([]);
+    }
+  });
+
   it('counts a file that is longer than it should be as good', async () => {
     const root = await temporaryFolder();
     const files = table(20);
