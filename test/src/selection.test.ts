@@ -1,4 +1,5 @@
 // Downloads of some files only, between two sessions of ours.
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -6,7 +7,9 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -160,6 +163,35 @@ describe('a download of some files', () => {
     expect(download.stats()).toMatchObject({ length: 50, have: 50 });
     expect(has(out, 0)).toBe(true);
     expect(readFileSync(join(out, 'odd', 'b'), 'utf8')).toBe('mine');
+  });
+
+  it.each([
+    ['a symlink', (at: string, other: string) => symlinkSync(join(other, 'c'), at)],
+    ['a symlink to nowhere', (at: string) => symlinkSync('nowhere', at)],
+    ['a folder', (at: string) => mkdirSync(at)],
+    ['a pipe', (at: string) => execFileSync('mkfifo', [at])],
+    [
+      'a file in a folder that leads out',
+      (at: string, other: string) => {
+        rmdirSync(join(at, '..'));
+        symlinkSync(other, join(at, '..'));
+      },
+    ],
+  ])('takes %s in the place of a file that is not chosen for nothing, and leaves it alone', async (_, put) => {
+    const [out, other] = [await emptyFolder(), await emptyFolder()];
+    writeFileSync(join(other, 'c'), torrent.content(3));
+    mkdirSync(join(out, 'odd', 'sub'), { recursive: true });
+    put(join(out, 'odd', 'sub', 'c'), other);
+    const { ino } = lstatSync(join(out, 'odd', 'sub'));
+    // The last piece of b holds the start of sub/c.
+    const port = await seeded();
+    for (let run = 0; run < 2; run++) {
+      const { download } = await fetched(port, { out, select: { ranges: [[3, 3]] }, alloc: 'full' });
+      expect(download.stats()).toMatchObject({ left: 0, downloaded: run === 0 ? 4 * PIECE : 0 });
+    }
+    expect(has(out, 2)).toBe(true);
+    expect(readFileSync(join(other, 'c')).equals(torrent.content(3))).toBe(true);
+    expect(lstatSync(join(out, 'odd', 'sub')).ino).toBe(ino);
   });
 
   it('needs no part file where no piece is shared', async () => {
