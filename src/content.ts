@@ -6,7 +6,7 @@
  */
 import type { DownloadSettings } from './api.js';
 import { Checkpoint, trustNothing } from './checkpoint.js';
-import { messageOf } from './errors.js';
+import { messageOf, type SpateError } from './errors.js';
 import type { DownloadHost } from './host.js';
 import type { Metainfo } from './protocol/metainfo.js';
 import { type Partial, Spills } from './spill.js';
@@ -15,6 +15,7 @@ import type { Trust } from './storage/file-records.js';
 import { FileStore } from './storage/files.js';
 import { finishFiles } from './storage/finish.js';
 import type { FileEntry } from './storage/layout.js';
+import { paddingChecked } from './storage/padding.js';
 import {
   copyFromPart,
   type DiskTableInput,
@@ -90,7 +91,8 @@ export class Content {
     this.#table = { root: out, infohash, files, geometry, wanted: this.#selection.files, readonly: !this.#fetches };
     this.files = storage === undefined ? diskTable(this.#table) : files;
     this.#store = storage ?? new FileStore({ root: out, files: this.files, openFiles: host.openFiles });
-    this.queue = new WriteQueue({ storage: this.#store, geometry, options: host.options });
+    const verified = storage ?? paddingChecked(this.files, this.#store);
+    this.queue = new WriteQueue({ storage: verified, geometry, options: host.options });
     this.#checkpoint = storage === undefined ? this.#createCheckpoint() : undefined;
     this.spills = storage === undefined ? this.#createSpills(this.#store) : undefined;
   }
@@ -252,23 +254,27 @@ export class Content {
     if (this.#fetches) this.#checkpoint?.onTick(now);
   }
 
-  /** What is written is flushed, what is unfinished spilled, and both named in the resume state. */
-  async save(partials: ReadonlyMap<PieceIndex, Partial>): Promise<void> {
+  /**
+   * What is written is flushed, what is unfinished spilled, and both named in the resume state.
+   * @param failure of the download: what has the same cause is not told again
+   */
+  async save(partials: ReadonlyMap<PieceIndex, Partial>, failure?: SpateError): Promise<void> {
     if (this.#checkpoint === undefined || !this.#fetches) return;
-    try {
-      await this.spills?.idle();
-      for (const [piece, partial] of partials) await this.spills?.write(piece, partial);
-    } catch (error) {
-      this.#settings.onWarning(`unfinished pieces are lost: ${messageOf(error)}`);
+    await this.spills?.idle();
+    const losses: SpateError[] = [];
+    for (const [piece, partial] of partials) {
+      await this.spills?.write(piece, partial).catch((error: SpateError) => losses.push(error));
     }
+    const loss = losses.find(({ code }) => code !== failure?.code);
+    if (loss !== undefined) this.#settings.onWarning(`unfinished pieces are lost: ${messageOf(loss)}`);
     await this.#checkpoint.finish();
   }
 
   /** The payload is there: what belongs to it beside its bytes, and away with the part file when nothing is in it. */
   async finish(): Promise<void> {
-    const { metainfo, settings } = this.#settings;
+    const { metainfo, settings, onWarning } = this.#settings;
     if (!this.#fetches || settings.storage !== undefined) return;
-    await finishFiles(settings.out, this.files);
+    await finishFiles(settings.out, this.files, onWarning);
     if (this.#hadPart && !usesPartFile(this.files, metainfo.infohash)) {
       await removePartFile(settings.out, metainfo.infohash);
     }

@@ -468,7 +468,7 @@ export class Download implements TurnTaker {
       if (state === 'complete') this.#tellCompleted();
       farewell = this.#announcer?.stop();
       await this.#content.queue.idle();
-      await this.#content.save(this.#transfer?.partials ?? new Map());
+      await this.#content.save(this.#transfer?.partials ?? new Map(), error);
       await this.#content.close();
       if (state === 'complete') await this.#content.finish();
     } catch (problem) {

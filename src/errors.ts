@@ -50,6 +50,9 @@ export function factsOf(error: unknown): { readonly code: ErrorCode; readonly me
   return { code: error instanceof SpateError ? error.code : 'INTERNAL', message: messageOf(error) };
 }
 
+/** Characters of a path, and of what the system says of it, that a message has; longer paths are cut in the middle. */
+const MOST_SHOWN = 400;
+
 /**
  * The `SpateError` for a failed local file operation.
  * @param what the operation in words, such as `write /x/y`
@@ -58,7 +61,13 @@ export function fileError(what: string, error: unknown): SpateError {
   const errno = (error as NodeJS.ErrnoException | undefined)?.code;
   const full = errno === 'ENOSPC' || errno === 'EDQUOT';
   const hint = full ? '; free some space and run the same command again' : '';
-  return new SpateError(full ? 'DISK_FULL' : 'LOCAL_IO', `cannot ${what}: ${messageOf(error)}${hint}`, {
+  return new SpateError(full ? 'DISK_FULL' : 'LOCAL_IO', `cannot ${cut(what)}: ${cut(messageOf(error))}${hint}`, {
     cause: error,
   });
+}
+
+function cut(text: string): string {
+  if (text.length <= MOST_SHOWN) return text;
+  const half = MOST_SHOWN / 2;
+  return `${text.slice(0, half)}...${text.slice(-half)}`;
 }

@@ -10,7 +10,8 @@ const chunk = new Uint8Array(CHUNK_BYTES);
 /** The task function. */
 export function verify(task: HashTask): HashResult {
   try {
-    return { good: hashPieces(task, chunk).bytes };
+    const { good, unread } = hashPieces(task, chunk);
+    return { good: good.bytes, unread };
   } catch (error) {
     if (error instanceof SpateError) return { failed: { code: error.code, message: error.message } };
     throw error;

@@ -25,6 +25,8 @@ import { showFigures } from './progress.js';
 
 /** Data were looked at and some are not as the torrent says. */
 const BAD_DATA = 6;
+/** Some could not be looked at, and of the others none is bad. */
+const UNREADABLE = 8;
 
 interface Verdict {
   readonly metainfo: Metainfo;
@@ -32,13 +34,19 @@ interface Verdict {
   readonly pieces: number;
   readonly good: number;
   readonly damage: readonly FileDamage[];
+  /** Nothing is known to be bad. */
+  readonly isUnjudged: boolean;
+  /** Bytes of the files that are asked about. */
+  readonly length: number;
   readonly seconds: number;
 }
 
 export function addVerify(program: Command): void {
   const command = program
     .command('verify')
-    .description('hash what is on disk and name what is missing or bad; changes nothing');
+    .description(
+      'hash what is on disk and name what is missing, bad or unreadable; changes nothing. Symlinks and executable bits are not looked at',
+    );
   addDataArguments(command);
   addSelectFlags(command);
   addOutputFlags(command).action(async (source: string, dir: string, flags: OutputFlags & SelectFlags) => {
@@ -53,7 +61,7 @@ async function verify(source: string, dir: string, flags: OutputFlags & SelectFl
     const { readTorrent } = await import('./sources.js');
     const metainfo = await readTorrent(source, interruption.signal);
     const verdict = await judge(metainfo, dir, selectionOf(flags), output, interruption.signal);
-    const exitCode = verdict.damage.length === 0 && verdict.good === verdict.pieces ? EXIT.ok : BAD_DATA;
+    const exitCode = codeOf(verdict);
     if (flags.json) output.data(jsonLine(verdictJson(verdict, dir, exitCode)));
     else tell(verdict, dir, output);
     return exitCode;
@@ -67,6 +75,11 @@ async function verify(source: string, dir: string, flags: OutputFlags & SelectFl
   }
 }
 
+function codeOf({ damage, isUnjudged, good, pieces }: Verdict): number {
+  if (damage.length === 0) return good === pieces ? EXIT.ok : BAD_DATA;
+  return isUnjudged ? UNREADABLE : BAD_DATA;
+}
+
 async function judge(
   metainfo: Metainfo,
   root: string,
@@ -78,12 +91,17 @@ async function judge(
   const { Selection } = await import('../storage/selection.js');
   const { diskTable } = await import('../storage/part-file.js');
   const { verifyFiles } = await import('../storage/verify.js');
-  const { findDamage } = await import('../storage/damage.js');
+  const { findDamage, isUnjudged } = await import('../storage/damage.js');
+  const { Bitfield: Pieces } = await import('../torrent/bitfield.js');
   const startedAt = performance.now();
   const { infohash, files, pieceHashes, name, length } = metainfo;
   const geometry = new Geometry(metainfo);
   const selection = new Selection(files, geometry, select);
-  const table = diskTable({ root, infohash, files, geometry, wanted: selection.files, readonly: false });
+  const table = diskTable({ root, infohash, files, geometry, wanted: selection.files, readonly: select === undefined });
+  // Nobody asks about the others.
+  const judged = new Pieces(geometry.pieceCount);
+  for (const piece of geometry.pieces()) if (!selection.pieces.has(piece)) judged.set(piece);
+  const unread = new Map<string, string>();
   let done = 0;
   const hide = showFigures(output, () => {
     const rate = (done / (performance.now() - startedAt)) * 1000;
@@ -96,8 +114,10 @@ async function judge(
       files: table,
       geometry,
       hashes: pieceHashes,
+      judged,
       threads: availableParallelism(),
       signal,
+      onUnread: (file, error) => unread.set(file.path.join('/'), error.message),
       onProgress: (bytes) => {
         done = bytes;
       },
@@ -105,10 +125,11 @@ async function judge(
   } finally {
     hide();
   }
-  const damage = findDamage(root, files, geometry, good, selection.files);
-  const judged = [...selection.pieces];
+  const damage = findDamage(root, files, geometry, good, selection.files, unread);
+  const chosen = [...selection.pieces];
   const seconds = (performance.now() - startedAt) / 1000;
-  return { metainfo, pieces: judged.length, good: judged.filter((piece) => good.has(piece)).length, damage, seconds };
+  const counts = { pieces: chosen.length, good: chosen.filter((piece) => good.has(piece)).length };
+  return { metainfo, ...counts, damage, isUnjudged: isUnjudged(damage), length: selection.length, seconds };
 }
 
 /** For `--json`: sizes in bytes; ranges have both ends in. */
@@ -121,22 +142,23 @@ function verdictJson({ metainfo, pieces, good, damage, seconds }: Verdict, dir: 
     path: resolve(dir, metainfo.name),
     pieces: { good, of: pieces },
     seconds: rounded(seconds),
-    files: damage.map(({ index, problem, size, pieces, bytes }) => {
+    files: damage.map(({ index, problem, reason, size, pieces, bytes }) => {
       const { path, length } = metainfo.files[index]!;
-      return { index: index + 1, path: path.join('/'), problem, length, size, pieces, bytes };
+      return { index: index + 1, path: path.join('/'), problem, reason, length, size, pieces, bytes };
     }),
   };
 }
 
-function tell({ metainfo, pieces, good, damage, seconds }: Verdict, dir: string, output: Output): void {
-  for (const { index, problem, size, pieces, bytes } of damage) {
+function tell({ metainfo, pieces, good, damage, length: total, seconds }: Verdict, dir: string, output: Output): void {
+  for (const { index, problem, reason, size, pieces, bytes } of damage) {
     const { path, length } = metainfo.files[index]!;
     const sizes = problem === 'short' || problem === 'long' ? ` (expected ${length} bytes, found ${size})` : '';
+    const why = reason === undefined ? '' : ` (${reason})`;
     const where = pieces.length === 0 ? '' : `: pieces ${rangesText(pieces)}, bytes ${rangesText(bytes)}`;
-    output.data(escapeControls(`${problem.padEnd(7)}  ${path.join('/')}${sizes}${where}`));
+    output.data(escapeControls(`${problem.padEnd(7)}  ${path.join('/')}${sizes}${why}${where}`));
   }
   const figures = `${good} of ${pieces} pieces of ${resolve(dir, metainfo.name)}`;
-  const time = `${formatBytes(metainfo.length)} in ${formatSeconds(seconds)}`;
+  const time = `${formatBytes(total)} in ${formatSeconds(seconds)}`;
   if (damage.length === 0 && good === pieces) output.success('good', `${figures}, ${time}`);
   else output.data(escapeControls(`bad ${figures} are good, ${damage.length} files are not, ${time}`));
 }

@@ -50,7 +50,7 @@ export interface DecodedPrefix {
   readonly spans: ReadonlyMap<string, Span>;
 }
 
-/** Bytes are no canonical bencode or exceed a limit; the message names the byte offset. */
+/** Bytes are no canonical bencode or exceed a limit; the message names the byte offset, and the field that it lies in. */
 export class BencodeError extends Error {
   override readonly name = 'BencodeError';
   /** For an integer out of range: where it is, as `info.files[3].length`, and what it is. */
@@ -134,8 +134,11 @@ const LIST = 0x6c;
 class Guard {
   readonly #bytes: Uint8Array;
   readonly #limits: BencodeLimits;
-  /** Of every open dictionary the key, of every open list the index of the value that is read; the outermost first. */
-  readonly #where: (string | number)[] = [];
+  /**
+   * Of every open dictionary the key (`undefined` when one is due), of every open list the index of the value that is read; the
+   * outermost first.
+   */
+  readonly #where: (string | number | undefined)[] = [];
   #at = 0;
 
   constructor(bytes: Uint8Array, limits: BencodeLimits) {
@@ -166,7 +169,6 @@ class Guard {
         this.#at++;
       } else if (keys !== undefined && !valueDue) {
         const key = this.#key(keys);
-        this.#where[open.length - 1] = key;
         if (open.length === 1) [topKey, topStart] = [key, this.#at];
         valueDue = true;
         continue;
@@ -175,7 +177,7 @@ class Guard {
         if (byte === DICT || byte === LIST) {
           if (open.length === this.#limits.maxDepth) this.#fail(`nesting of at most ${open.length}`, 'deeper');
           open.push(byte === DICT ? new Set() : undefined);
-          this.#where.push(byte === DICT ? '' : -1);
+          this.#where.push(byte === DICT ? undefined : -1);
           this.#at++;
           valueDue = false;
           continue;
@@ -196,10 +198,13 @@ class Guard {
    */
   #key(keys: Set<string>): string {
     const at = this.#at;
+    const innermost = this.#where.length - 1;
+    this.#where[innermost] = undefined;
     const content = this.#string('a key or the end of the dictionary');
     const bytes = this.#bytes.subarray(content, this.#at);
     let key = utf8.decode(bytes);
     if (key.includes('\ufffd')) key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+    this.#where[innermost] = key;
     if (key === '__proto__') this.#fail('a key', '`__proto__`', at);
     if (keys.has(key)) this.#fail('a new key', 'one seen before', at);
     keys.add(key);
@@ -252,17 +257,23 @@ class Guard {
   }
 
   #fail(expected: string, found?: string, at = this.#at, integer?: BencodeError['integer']): never {
-    throw new BencodeError(`expected ${expected} at byte ${at}, found ${found ?? foundAt(this.#bytes, at)}`, integer);
+    const field = fieldOf(this.#where);
+    const message = `expected ${expected} at byte ${at}, found ${found ?? foundAt(this.#bytes, at)}`;
+    throw new BencodeError(field === '' ? message : `\`${field}\`: ${message}`, integer);
   }
 }
 
 /** Most characters shown of a number or key. */
 const SHOWN = 40;
+/** Most steps shown of the way to a place, from either end. */
+const STEPS = 4;
 
 /** A place in the data as one writes it; keys that are no plain words are quoted. */
-function fieldOf(where: readonly (string | number)[]): string {
+function fieldOf(where: readonly (string | number | undefined)[]): string {
+  if (where.length > 2 * STEPS) return `${fieldOf(where.slice(0, STEPS))}...${fieldOf(where.slice(-STEPS))}`;
   return where
     .map((step, depth) => {
+      if (step === undefined) return '';
       if (typeof step === 'number') return `[${step}]`;
       const key = step.length <= SHOWN && /^[\w .-]+$/.test(step) ? step : JSON.stringify(step.slice(0, SHOWN));
       return depth === 0 ? key : `.${key}`;

@@ -28,7 +28,16 @@ interface Name {
 }
 
 /** A file as it is listed: its path may collide with others. */
-type ListedFile = MetainfoFile & { readonly originalPath: readonly string[] };
+interface ListedFile extends Omit<MetainfoFile, 'symlink'> {
+  readonly originalPath: readonly string[];
+  readonly symlink?: Path;
+}
+
+/** The same of a path. */
+interface Path {
+  readonly safe: readonly string[];
+  readonly original: readonly string[];
+}
 
 /** One file of a torrent, in torrent order. */
 export interface MetainfoFile {
@@ -224,7 +233,7 @@ function listedFiles(entries: BencodeList, name: Name): ListedFile[] {
     const path = pathOf(file, field, own, name);
     // A link with bytes is a file, whatever its attribute says: its bytes are hashed.
     const hasTarget = isLink && length === 0 && file.has('symlink path');
-    const symlink = hasTarget ? pathOf(file, field, 'symlink path', name).safe : undefined;
+    const symlink = hasTarget ? pathOf(file, field, 'symlink path', name) : undefined;
     return {
       path: path.safe,
       originalPath: path.original,
@@ -242,12 +251,7 @@ function executableOf(file: BencodeDict): { readonly executable?: true } {
 }
 
 /** A path below the torrent's name, which comes first. */
-function pathOf(
-  file: BencodeDict,
-  field: string,
-  key: string,
-  name: Name,
-): { readonly safe: readonly string[]; readonly original: readonly string[] } {
+function pathOf(file: BencodeDict, field: string, key: string, name: Name): Path {
   const path = asList(file.get(key)) ?? invalid(`${field}.${key}`, 'a list', file.get(key));
   if (path.length === 0) invalid(`${field}.${key}`, 'at least one name', 'none');
   if (path.length > MAX_DEPTH) invalid(`${field}.${key}`, `at most ${MAX_DEPTH} names`, `${path.length}`);
@@ -262,12 +266,30 @@ function pathOf(
 }
 
 function withDistinctPaths(files: readonly ListedFile[]): readonly MetainfoFile[] {
-  const paths = distinctPaths(files.filter(({ pad }) => !pad).map(({ path }) => path)).values();
-  return files.map(({ originalPath, ...file }) => {
-    const path = file.pad ? file.path : paths.next().value!;
-    const same = file.pad || path.every((element, i) => element === originalPath[i]);
-    return same ? { ...file, path } : { ...file, path, originalPath };
+  const distinct = distinctPaths(files.filter(({ pad }) => !pad).map(({ path }) => path)).values();
+  const paths = files.map(({ pad, path }) => (pad ? path : distinct.next().value!));
+  const byOriginal = files.some(({ symlink }) => symlink !== undefined) ? pathsByOriginal(files, paths) : undefined;
+  return files.map(({ originalPath, symlink, ...file }, i) => {
+    const path = paths[i]!;
+    const same = file.pad || path.every((element, depth) => element === originalPath[depth]);
+    const named = same ? { ...file, path } : { ...file, path, originalPath };
+    // What is no file is a folder, which keeps its name, or not there.
+    const target = symlink && (byOriginal?.get(symlink.original.join('/')) ?? symlink.safe);
+    return target === undefined ? named : { ...named, symlink: target };
   });
+}
+
+/** The path of each file by the one it is listed with; of two that are listed alike the first has it. */
+function pathsByOriginal(
+  files: readonly ListedFile[],
+  paths: readonly (readonly string[])[],
+): ReadonlyMap<string, readonly string[]> {
+  const byOriginal = new Map<string, readonly string[]>();
+  for (const [i, { pad, originalPath }] of files.entries()) {
+    const key = originalPath.join('/');
+    if (!pad && !byOriginal.has(key)) byOriginal.set(key, paths[i]!);
+  }
+  return byOriginal;
 }
 
 /**

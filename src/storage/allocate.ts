@@ -4,7 +4,7 @@
  * is left alone: a file that has all its blocks, every piece that is good, and every unfinished one that has blocks on disk, whose
  * holes get their room when it is written.
  */
-import { lstatSync } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, SpateError } from '../errors.js';
@@ -99,8 +99,17 @@ function totalOf(ranges: readonly Range[]): number {
 
 /** How much of a file has no room yet; all of one that shares its file on disk with others. */
 function bytesInHoles(path: string, { length, position }: FileEntry): number {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || position !== undefined) return length;
+  const stats = position === undefined ? look(path) : undefined;
+  if (stats === undefined) return length;
   // Of a longer one nobody knows which end has the holes.
   return stats.size > length ? length : Math.max(0, length - stats.blocks * BLOCK_BYTES);
+}
+
+/** What cannot be looked at is told of by whoever writes it. */
+function look(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }

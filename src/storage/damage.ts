@@ -1,5 +1,5 @@
 /**
- * What the outcome of hashing says of each file: missing, too short, too long, or with bad pieces, and which of its bytes those
+ * What the outcome of hashing says of each file: missing, too short, too long, with bad pieces or not to be read, and which of its bytes those
  * are. Looks at sizes, opens nothing.
  */
 import { lstatSync } from 'node:fs';
@@ -9,12 +9,18 @@ import type { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry } from '../torrent/geometry.js';
 import { isAbsence } from './disk.js';
 import type { FileEntry } from './layout.js';
+import { notAFile, openError } from './torrent-file.js';
 
 export interface FileDamage {
   /** In the file table. */
   readonly index: number;
-  /** `bad` has its length and bytes that are not right; of the others some may be as well. */
-  readonly problem: 'missing' | 'short' | 'long' | 'bad';
+  /**
+   * `bad` has its length and bytes that are not right, or cannot be judged without those of a neighbour; of the others some may be
+   * as well. `unreadable` is something else than a file, too.
+   */
+  readonly problem: 'missing' | 'short' | 'long' | 'bad' | 'unreadable';
+  /** Of what is unreadable. */
+  readonly reason?: string;
   /** Bytes on disk. */
   readonly size: number;
   /** Bad pieces that the file has bytes of, first and last. */
@@ -25,7 +31,7 @@ export interface FileDamage {
 
 /**
  * @param judged 1 for each file that is asked about; `undefined` for all
- * @throws SpateError (LOCAL_IO) naming a file that cannot be looked at
+ * @param unread why files could not be read when they were hashed, by path
  */
 export function findDamage(
   root: string,
@@ -33,18 +39,21 @@ export function findDamage(
   geometry: Geometry,
   good: Bitfield,
   judged: Uint8Array | undefined,
+  unread: ReadonlyMap<string, string>,
 ): FileDamage[] {
   return files.flatMap((entry, index) => {
     if (entry.pad || entry.symlink !== undefined || (judged !== undefined && judged[index] !== 1)) return [];
-    const size = sizeOf(join(root, ...entry.path));
+    const found = look(join(root, ...entry.path));
+    const reason = found.reason ?? unread.get(entry.path.join('/'));
+    const { size } = found;
     const pieces = badPieces(entry, geometry, good);
-    const problem = problemOf(size, entry.length, pieces.length > 0);
+    const problem = reason === undefined ? problemOf(size, entry.length, pieces.length > 0) : 'unreadable';
     if (problem === undefined) return [];
     const bytes = pieces.map(([first, last]): [number, number] => [
       Math.max(0, first * geometry.pieceLength - entry.offset),
       Math.min(entry.length, (last + 1) * geometry.pieceLength - entry.offset) - 1,
     ]);
-    return [{ index, problem, size: size ?? 0, pieces, bytes }];
+    return [{ index, problem, ...(reason !== undefined && { reason }), size: size ?? 0, pieces, bytes }];
   });
 }
 
@@ -68,12 +77,31 @@ function badPieces({ offset, length }: FileEntry, { pieceLength }: Geometry, goo
   return runs;
 }
 
-/** `undefined` when there is nothing at the path. */
-function sizeOf(path: string): number | undefined {
+/** Whether nothing is known to be bad: files cannot be read, and the others that are not good share pieces with these. */
+export function isUnjudged(damage: readonly FileDamage[]): boolean {
+  const unread = new Set<number>();
+  for (const { problem, pieces } of damage) {
+    if (problem === 'unreadable') for (const run of pieces) for (const piece of each(run)) unread.add(piece);
+  }
+  return damage.every(({ problem, pieces }) => {
+    if (problem !== 'bad') return problem === 'unreadable';
+    return pieces.every((run) => [...each(run)].every((piece) => unread.has(piece)));
+  });
+}
+
+function* each([first, last]: readonly [number, number]): Generator<number> {
+  for (let piece = first; piece <= last; piece++) yield piece;
+}
+
+/** The size is `undefined` when there is nothing at the path; the reason is why it cannot be read. */
+function look(path: string): { readonly size?: number; readonly reason?: string } {
   try {
-    return lstatSync(path, { throwIfNoEntry: false })?.size;
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return {};
+    if (stats.isFile()) return { size: stats.size };
+    const what = stats.isSymbolicLink() ? Object.assign(new Error(), { code: 'ELOOP' }) : notAFile();
+    return { reason: openError(path, what).message };
   } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw fileError(`look at ${path}`, error);
+    return isAbsence(error) ? {} : { reason: fileError(`look at ${path}`, error).message };
   }
 }

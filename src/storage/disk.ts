@@ -79,10 +79,10 @@ export function call<T = void>(start: (done: (error: Error | null, value: T) => 
   });
 }
 
-/** Whether an error of the system says that there is nothing at the path. */
+/** Whether an error of the system says that there is nothing at the path; where a path is too long nothing can be. */
 export function isAbsence(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG';
 }
 
 /**

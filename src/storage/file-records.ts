@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { fileError } from '../errors.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry, PieceIndex } from '../torrent/geometry.js';
-import { call, type Disk, isAbsence, OPEN_TO_READ } from './disk.js';
+import { call, type Disk, OPEN_TO_READ } from './disk.js';
 import { each } from './lanes.js';
 import type { FileEntry } from './layout.js';
 import type { FileRecord, ResumeState } from './resume-state.js';
 
 export const NO_FILE: FileRecord = { size: -1n, mtimeNs: 0n };
 
-/** What is at the place of one file. What is there but no file is of size -1 too: hashing finds the error. */
+/** What is at the place of one file. What is there but no file, or cannot be seen, is of size -1 too: hashing finds the error. */
 export async function recordOf(root: string, file: FileEntry, disk: Disk): Promise<FileRecord> {
   const path = join(root, ...file.path);
   try {
@@ -21,9 +21,8 @@ export async function recordOf(root: string, file: FileEntry, disk: Disk): Promi
       disk.lstat(path, done),
     );
     return stats.isFile() ? { size: stats.size, mtimeNs: stats.mtimeNs } : NO_FILE;
-  } catch (error) {
-    if (isAbsence(error)) return NO_FILE;
-    throw fileError(`look at ${path}`, error);
+  } catch {
+    return NO_FILE;
   }
 }
 

@@ -13,18 +13,26 @@ import { each } from './lanes.js';
 import type { FileEntry } from './layout.js';
 import { changed } from './torrent-file.js';
 
-/** @throws SpateError (LOCAL_IO, DISK_FULL) naming the file */
-export async function finishFiles(root: string, files: readonly FileEntry[]): Promise<void> {
+/**
+ * @param onWarning told of a file that is complete but somebody else's, so that its mode stays as it is
+ * @throws SpateError (LOCAL_IO, DISK_FULL) naming the file
+ */
+export async function finishFiles(
+  root: string,
+  files: readonly FileEntry[],
+  onWarning: (message: string) => void,
+): Promise<void> {
   await each(files, (entry) => assertThere(root, entry));
   const folders = new Folders(root, nodeDisk, true);
-  for (const { path, executable } of files) if (executable) await makeExecutable(join(root, ...path));
+  for (const { path, executable } of files) if (executable) await makeExecutable(join(root, ...path), onWarning);
   const plain = new Set<string>();
   for (const { path, symlink: target } of files) {
     if (target === undefined) continue;
     await folders.check(path, path.length - 1);
     await assertNoLinks(root, path, plain);
     const at = join(root, ...path);
-    await makeLink(at, relative(dirname(at), join(root, ...target)));
+    // The folder that the link is in has no name of its own from there.
+    await makeLink(at, relative(dirname(at), join(root, ...target)) || '.');
   }
 }
 
@@ -39,7 +47,7 @@ async function assertThere(root: string, { path, length, pad, position, symlink 
 }
 
 /** Who may read it may run it. */
-async function makeExecutable(path: string): Promise<void> {
+async function makeExecutable(path: string, onWarning: (message: string) => void): Promise<void> {
   try {
     const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
     try {
@@ -50,7 +58,9 @@ async function makeExecutable(path: string): Promise<void> {
       await file.close();
     }
   } catch (error) {
-    throw fileError(`make ${path} executable`, error);
+    const failure = fileError(`make ${path} executable`, error);
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw failure;
+    onWarning(failure.message);
   }
 }
 

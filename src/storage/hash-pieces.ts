@@ -1,17 +1,19 @@
 /**
  * Which pieces of a range are on disk and match their SHA-1 (BEP 3). Synchronous, for a thread that does nothing else, or a
- * few MiB on main. What is missing or short makes its pieces bad, no error; whatever else keeps a file from being read is one.
+ * few MiB on main. What is missing or short makes its pieces bad, no error; whatever else keeps a file from being read is one,
+ * unless the file is not chosen: then nothing of it is there.
  */
-import { createHash, hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ErrorCode, fileError } from '../errors.js';
+import { type ErrorCode, fileError, type SpateError } from '../errors.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import { Geometry, type GeometryShape, type PieceIndex } from '../torrent/geometry.js';
 import { isAbsence, OPEN_TO_READ } from './disk.js';
 import { isInside, outside } from './folders.js';
 import { type FileEntry, fileAt, spans } from './layout.js';
 import { notAFile, openError } from './torrent-file.js';
+import { afterZeros, isZero, sha1Of, sha1OfZeros } from './zeros.js';
 
 /** A range of pieces to hash; plain data that survives structured clone. */
 export interface HashTask {
@@ -23,12 +25,22 @@ export interface HashTask {
   readonly hashes: Uint8Array;
   readonly firstPiece: number;
   readonly pieceCount: number;
+  /** A file that cannot be read is told of, and the others are hashed. */
+  readonly goesOn?: boolean;
+}
+
+export interface Unread {
+  /** In the file table. */
+  readonly file: number;
+  readonly code: ErrorCode;
+  readonly message: string;
 }
 
 /** What a thread answers: errors lose their code on the way from thread to thread, so it is data here. */
 export type HashResult =
   /** The good pieces of the range as a bitfield in wire form. */
-  { readonly good: Uint8Array } | { readonly failed: { readonly code: ErrorCode; readonly message: string } };
+  | { readonly good: Uint8Array; readonly unread: readonly Unread[] }
+  | { readonly failed: { readonly code: ErrorCode; readonly message: string } };
 
 /** Bytes read at a time. One chunk stays in the cache until it is hashed; larger ones measured no faster. */
 export const CHUNK_BYTES = 1_048_576;
@@ -38,12 +50,12 @@ const HASH_BYTES = 20;
 /**
  * Hashes a range of pieces.
  * @param chunk memory to read into, for reuse; it decides how much is read at a time
- * @returns the good pieces, counted from the first of the range
- * @throws SpateError (LOCAL_IO) naming the file
+ * @returns the good pieces, counted from the first of the range; what cannot be read, by its index in the table of the task
+ * @throws SpateError (LOCAL_IO) naming the file, unless it goes on
  */
-export function hashPieces(task: HashTask, chunk: Uint8Array): Bitfield {
+export function hashPieces(task: HashTask, chunk: Uint8Array): { good: Bitfield; unread: Unread[] } {
   const geometry = new Geometry(task.geometry);
-  const reader = new Reader(task.root, task.files);
+  const reader = new Reader(task);
   const good = new Bitfield(task.pieceCount);
   const end = task.firstPiece + task.pieceCount;
   const judge = (piece: number, digest: Buffer | undefined): void => {
@@ -56,12 +68,12 @@ export function hashPieces(task: HashTask, chunk: Uint8Array): Bitfield {
   try {
     for (let piece = task.firstPiece; ; ) {
       piece = firstOnDisk(task.files, geometry, piece, sizeOf);
-      if (piece >= end) return good;
+      if (piece >= end) return { good, unread: [...reader.unread.values()] };
       const next = Math.min(piece + batch, end);
       // All at once when all is there, else each piece by itself.
       if (next - piece > 1 && readRun(reader, geometry, piece, next, chunk)) {
         for (let at = 0; piece < next; piece++, at += geometry.pieceLength) {
-          judge(piece, hash('sha1', chunk.subarray(at, at + geometry.lengthOf(piece as PieceIndex)), 'buffer'));
+          judge(piece, sha1Of(chunk.subarray(at, at + geometry.lengthOf(piece as PieceIndex))));
         }
       } else {
         for (; piece < next; piece++) judge(piece, digestOf(reader, geometry, piece, chunk));
@@ -108,22 +120,27 @@ function digestOf(reader: Reader, geometry: Geometry, piece: number, chunk: Uint
   const length = geometry.lengthOf(piece as PieceIndex);
   if (length <= chunk.byteLength) {
     const bytes = chunk.subarray(0, length);
-    return reader.read(offset, bytes) ? hash('sha1', bytes, 'buffer') : undefined;
+    return reader.read(offset, bytes) ? sha1Of(bytes) : undefined;
   }
-  const sha1 = createHash('sha1');
+  let sha1: Hash | undefined;
   for (let begin = 0; begin < length; begin += chunk.byteLength) {
     const bytes = chunk.subarray(0, Math.min(chunk.byteLength, length - begin));
     if (!reader.read(offset + begin, bytes)) return undefined;
+    if (sha1 === undefined && isZero(bytes)) continue;
+    sha1 ??= afterZeros(begin);
     sha1.update(bytes);
   }
-  return sha1.digest();
+  return sha1?.digest() ?? sha1OfZeros(length);
 }
 
 /** Reads a torrent from disk, front to back: one file is open at a time. */
 class Reader {
   readonly #root: string;
   readonly #files: readonly FileEntry[];
+  readonly #goesOn: boolean;
   readonly #realRoot: string | undefined;
+  /** By index. */
+  readonly unread = new Map<number, Unread>();
   /** Folders known to lie inside the root. */
   readonly #folders = new Set<string>();
   #file = -1;
@@ -131,9 +148,10 @@ class Reader {
   #fd = -1;
   #size = 0;
 
-  constructor(root: string, files: readonly FileEntry[]) {
+  constructor({ root, files, goesOn = false }: HashTask) {
     this.#root = root;
     this.#files = files;
+    this.#goesOn = goesOn;
     this.#realRoot = present(root, () => realpathSync.native(root));
   }
 
@@ -167,7 +185,8 @@ class Reader {
       try {
         read = readSync(this.#fd, target, at + done, length - done, position + done);
       } catch (error) {
-        throw fileError(`read ${this.#path(this.#file)}`, error);
+        this.#refuse(fileError(`read ${this.#path(this.#file)}`, error));
+        return false;
       }
       if (read === 0) return false;
       done += read;
@@ -178,7 +197,23 @@ class Reader {
   #open(file: number): void {
     this.close();
     this.#file = file;
-    const path = this.#path(file);
+    try {
+      this.#openFile(this.#path(file));
+    } catch (error) {
+      this.close();
+      this.#file = file;
+      this.#refuse(error as SpateError);
+    }
+  }
+
+  /** The current file cannot be read. What is in the place of one that is not chosen keeps nobody from going on. */
+  #refuse(error: SpateError): void {
+    const file = this.#file;
+    if (this.#goesOn) this.unread.set(file, { file, code: error.code, message: error.message });
+    else if (this.#files[file]!.position === undefined) throw error;
+  }
+
+  #openFile(path: string): void {
     const folder = join(path, '..');
     if (this.#realRoot === undefined || !this.#isFolder(this.#realRoot, folder)) return;
     const stats = present(path, () => {
@@ -204,6 +239,7 @@ class Reader {
     return join(this.#root, ...this.#files[file]!.path);
   }
 }
+
 /** What a call gives, or `undefined` when there is nothing at the path. */
 function present<T>(path: string, look: () => T): T | undefined {
   try {

@@ -6,13 +6,14 @@
  * torrent's piece length, in the order of the pieces; a byte is at its place in its piece. What nobody has written is a hole. The
  * format does not depend on the selection, so that another one finds what an earlier one has left.
  */
-import { lstatSync } from 'node:fs';
+import { accessSync, constants, lstatSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../errors.js';
 import type { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry, PieceIndex } from '../torrent/geometry.js';
 import { FileStore } from './files.js';
+import { isInside } from './folders.js';
 import { CHUNK_BYTES } from './hash-pieces.js';
 import { type FileEntry, fileAt, spans } from './layout.js';
 import type { OpenFiles } from './open-files.js';
@@ -60,7 +61,7 @@ export async function removePartFile(root: string, infohash: Uint8Array): Promis
 /**
  * The file table as the bytes lie on disk: wanted files where they belong; of the others what shares a piece with another file in
  * the part file, the rest where it would be, which is read and never written. A file that is not wanted and there at its full
- * length, from an earlier download, is used where it is.
+ * length, from an earlier download, is used where it is, if it can be read and written.
  */
 export function diskTable(input: DiskTableInput): readonly FileEntry[] {
   const { root, infohash, files, geometry, readonly } = input;
@@ -68,13 +69,15 @@ export function diskTable(input: DiskTableInput): readonly FileEntry[] {
   const wanted = input.wanted ?? new Uint8Array(files.length);
   const slots = sharedPieces(files, geometry.pieceLength);
   const partPath = [partFileName(infohash)];
+  const usable = new Map<string, boolean>();
   return files.flatMap((entry, i) => {
     const { path, length, offset, pad } = entry;
     if (pad || wanted[i] === 1) return [entry];
     const size = sizeOf(join(root, ...path));
     // Neither made nor linked: it has no byte to look for.
     if (length === 0) return readonly && size !== undefined ? [entry] : [];
-    if (readonly ? size !== undefined : size === length) return [{ path, length, offset, pad }];
+    if (readonly ? size !== undefined : size === length && isUsable(root, path, usable))
+      return [{ path, length, offset, pad }];
     return pieceRuns(entry, geometry.pieceLength, slots).map(({ from, to, slot }) =>
       slot === undefined
         ? { path, length: to - from, offset: from, pad, position: from - offset }
@@ -183,6 +186,19 @@ function pieceRuns(
     { from: headEnd, to: tailStart, slot: undefined },
     { from: tailStart, to: end, slot: tail },
   ].filter(({ from, to }) => to > from);
+}
+
+/** Whether a file can be read and written, and its folder lies inside the root. @param folders those that were looked at */
+function isUsable(root: string, path: readonly string[], folders: Map<string, boolean>): boolean {
+  try {
+    accessSync(join(root, ...path), constants.R_OK | constants.W_OK);
+    const folder = join(root, ...path.slice(0, -1));
+    const known = folders.get(folder) ?? isInside(realpathSync.native(root), realpathSync.native(folder));
+    folders.set(folder, known);
+    return known;
+  } catch {
+    return false;
+  }
 }
 
 /** Of a regular file; `undefined` when there is none to be seen. */

@@ -5,12 +5,12 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fileError, SpateError } from '../errors.js';
+import { SpateError } from '../errors.js';
 import { BUILT } from '../package.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry } from '../torrent/geometry.js';
 import { isAbsence } from './disk.js';
-import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPieces } from './hash-pieces.js';
+import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPieces, type Unread } from './hash-pieces.js';
 import { type FileEntry, fileAt } from './layout.js';
 
 export interface VerifyInput {
@@ -21,6 +21,8 @@ export interface VerifyInput {
   readonly hashes: Uint8Array;
   /** Pieces that need no hashing: what they are is known. */
   readonly judged?: Bitfield;
+  /** Told of files that cannot be read, maybe more than once: their pieces are bad then, and no error. */
+  readonly onUnread?: (file: FileEntry, error: Pick<SpateError, 'code' | 'message'>) => void;
   /** Most threads at work, >= 1. */
   readonly threads: number;
   /** Another than the built `workers/verify`. */
@@ -47,7 +49,7 @@ const IDLE_MS = 100;
 
 /**
  * The pieces that are on disk and match their hash; none of those that are judged already.
- * @throws SpateError (LOCAL_IO) naming a file that is there and cannot be read; the reason of `signal`
+ * @throws SpateError (LOCAL_IO) naming a file that is there and cannot be read, unless `onUnread` is told; the reason of `signal`
  */
 export async function verifyFiles(input: VerifyInput): Promise<Bitfield> {
   const { geometry, signal, onProgress } = input;
@@ -100,27 +102,31 @@ function firstToHash(
   }
 }
 
-/** Sizes of files, for the plan: a look without opening. What is there but no file counts as whole: hashing finds the error. */
-function sizes({ root, files }: VerifyInput): (file: number) => number {
+/**
+ * Sizes of files, for the plan: a look without opening. What is there but no file counts as whole: hashing finds the error. One that
+ * is not chosen has no bytes then.
+ */
+function sizes({ root, files, onUnread }: VerifyInput): (file: number) => number {
   // A torrent of 100,000 files has them in one folder; when that is missing they need no look each.
   let missing: string | undefined;
   return (file) => {
-    const { path, length, position = 0 } = files[file]!;
+    const { path, length, position } = files[file]!;
     const top = path[0]!;
     if (top === missing) return 0;
     const stats = look(join(root, ...path));
     if (stats === undefined && path.length > 1 && look(join(root, top)) === undefined) missing = top;
     if (stats === undefined) return 0;
-    return stats.isFile() ? stats.size : position + length;
+    if (stats !== 'hidden' && stats.isFile()) return stats.size;
+    return position !== undefined && onUnread === undefined ? 0 : (position ?? 0) + length;
   };
 }
 
-function look(path: string): { readonly size: number; isFile(): boolean } | undefined {
+/** `undefined` when there is nothing. */
+function look(path: string): { readonly size: number; isFile(): boolean } | 'hidden' | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw fileError(`look at ${path}`, error);
+    return isAbsence(error) ? undefined : 'hidden';
   }
 }
 
@@ -132,7 +138,10 @@ function* chain(first: readonly Range[], rest: Iterable<Range>): Generator<Range
 function hashHere(input: VerifyInput, ranges: readonly Range[], good: Bitfield): void {
   const chunk = new Uint8Array(Math.min(CHUNK_BYTES, input.geometry.length));
   for (const range of ranges) {
-    for (const index of hashPieces(taskOf(input, range), chunk)) good.set(range.firstPiece + index);
+    const task = taskOf(input, range);
+    const { good: found, unread } = hashPieces(task, chunk);
+    for (const index of found) good.set(range.firstPiece + index);
+    tell(input, task, unread);
   }
 }
 
@@ -153,9 +162,11 @@ async function hashOnThreads(input: VerifyInput, ranges: Generator<Range>, good:
   // One task per thread at a time: the plan runs no further ahead than the hashing.
   const lane = async (): Promise<void> => {
     for (const range of ranges) {
-      const result: HashResult = await pool.run(taskOf(input, range));
+      const task = taskOf(input, range);
+      const result: HashResult = await pool.run(task);
       if ('failed' in result) throw new SpateError(result.failed.code, result.failed.message);
       for (const index of Bitfield.fromWire(result.good, range.pieceCount)!) good.set(range.firstPiece + index);
+      tell(input, task, result.unread);
       bytesDone += range.bytes;
       onProgress?.(bytesDone);
     }
@@ -176,7 +187,11 @@ async function hashOnThreads(input: VerifyInput, ranges: Generator<Range>, good:
   }
 }
 
-function taskOf({ root, files, geometry, hashes }: VerifyInput, { firstPiece, pieceCount }: Range): HashTask {
+function tell({ onUnread }: VerifyInput, { files }: HashTask, unread: readonly Unread[]): void {
+  for (const { file, code, message } of unread) onUnread?.(files[file]!, { code, message });
+}
+
+function taskOf({ root, files, geometry, hashes, onUnread }: VerifyInput, { firstPiece, pieceCount }: Range): HashTask {
   const { length, pieceLength } = geometry;
   const last = Math.min((firstPiece + pieceCount) * pieceLength, length) - 1;
   return {
@@ -187,5 +202,6 @@ function taskOf({ root, files, geometry, hashes }: VerifyInput, { firstPiece, pi
     hashes: hashes.slice(firstPiece * 20, (firstPiece + pieceCount) * 20),
     firstPiece,
     pieceCount,
+    goesOn: onUnread !== undefined,
   };
 }

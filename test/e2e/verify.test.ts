@@ -1,4 +1,4 @@
-import { appendFile, mkdir, open, readFile, rm, stat, symlink, truncate } from 'node:fs/promises';
+import { appendFile, mkdir, open, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { spate } from '../helpers/cli-run.js';
@@ -59,11 +59,17 @@ test('only the chosen files are judged, with the part file of an earlier choice'
   expect(JSON.parse(got.stdout).downloads[0]).toMatchObject({ length: 70_007, have: 70_007 });
 
   const some = await spate(['verify', swarm.torrent, swarm.downloads, '-f', '3,4']);
+  await mkdir(join(swarm.downloads, 'several', 'first.bin'));
+  const odd = await spate(['verify', swarm.torrent, swarm.downloads, '-f', '3,4']);
+  await rm(join(swarm.downloads, 'several', 'first.bin'), { recursive: true });
   const all = await spate(['verify', swarm.torrent, swarm.downloads]);
 
-  expect(some).toMatchObject({ code: 0, stdout: expect.stringMatching(/^good 2 of 2 pieces /) });
+  expect(some).toMatchObject({ code: 0, stdout: expect.stringMatching(/^good 2 of 2 pieces of \S+, 68\.4 KiB in /) });
+  expect(odd).toMatchObject({ code: 0, stdout: expect.stringMatching(/^good 2 of 2 pieces /) });
   expect(all.code).toBe(6);
   expect(all.stdout).toContain('missing  several/first.bin: ');
+  // Their pieces are there, with what the part file has of them.
+  expect(all.stdout).toMatch(/bad 2 of 21 pieces of .* are good, 3 files are not/);
 });
 
 test('a choice that the torrent does not have is a usage error', async () => {
@@ -79,15 +85,36 @@ test('a choice that the torrent does not have is a usage error', async () => {
   }
 });
 
-test('a folder that leads out of the root is an error of its own, exit code 8', async () => {
+test('a folder that leads out of the root is an error of its own, exit code 8, unless something else is bad', async () => {
   const swarm = await testSwarm(SEVERAL);
   const other = join(swarm.folder, 'other');
   await mkdir(join(other, 'deep'), { recursive: true });
   await rm(join(swarm.seeds, 'several', 'folder'), { recursive: true });
   await symlink(other, join(swarm.seeds, 'several', 'folder'));
-  const { code, stderr } = await spate(['verify', swarm.torrent, swarm.seeds]);
+  await writeFile(join(other, 'empty'), '');
+  await symlink('/dev/null', join(other, 'small'));
+  await writeFile(join(other, 'deep', 'middle.bin'), new Uint8Array(70_000));
+  const { code, stdout } = await spate(['verify', swarm.torrent, swarm.seeds]);
   expect(code).toBe(8);
-  expect(stderr).toContain('it is a symbolic link out of ');
+  const lines = stdout.split('\n');
+  expect(lines[0]).toBe(`bad      several/first.bin: pieces 15, bytes ${15 * PIECE}-999999`);
+  expect(lines[1]).toMatch(/^unreadable {2}several\/folder\/small \(cannot .*\): pieces 15, bytes 0-6$/);
+  expect(lines[2]).toMatch(
+    /^unreadable {2}several\/folder\/deep\/middle\.bin \(.* it is a symbolic link out of .*\): pieces 15-16, /,
+  );
+  expect(lines[3]).toMatch(/^bad {6}several\/last\.bin: pieces 16, /);
+  expect(lines[4]).toMatch(/^bad 19 of 21 pieces of \S+ are good, 4 files are not, /);
+
+  await truncate(join(swarm.seeds, 'several', 'last.bin'), 10);
+  const json = JSON.parse((await spate(['verify', swarm.torrent, swarm.seeds, '--json'])).stdout);
+  expect(json.exitCode).toBe(6);
+  expect(json.files.map((file: { problem: string }) => file.problem)).toEqual([
+    'bad',
+    'unreadable',
+    'unreadable',
+    'short',
+  ]);
+  expect(json.files[2].reason).toContain('it is a symbolic link out of ');
 });
 
 test('a torrent of one file that is not there is missing as a whole', async () => {

@@ -52,6 +52,13 @@ describe('fileError', () => {
     });
   });
 
+  it('cuts a path that no screen has room for in the middle, both times it is named', () => {
+    const path = `/start/${'d/'.repeat(3000)}end`;
+    const { message } = fileError(`open ${path}`, errno('ENAMETOOLONG', `ENAMETOOLONG: name too long, open '${path}'`));
+    expect(message).toMatch(/^cannot open \/start\/d[d/]+\.\.\.[d/]+\/end: ENAMETOOLONG: .*[d/]+\.\.\.[d/]+\/end'$/);
+    expect(message.length).toBeLessThan(850);
+  });
+
   it.each([undefined, null, 'text', 7])('takes anything thrown: %j', (thrown) => {
     expect(fileError('read /x', thrown)).toMatchObject({ code: 'LOCAL_IO', message: `cannot read /x: ${thrown}` });
   });

@@ -84,6 +84,31 @@ describe('a download on a disk that fails', () => {
   });
 });
 
+it('a disk that fills up is told of once, unfinished pieces included', async () => {
+  // Two peers, a piece each: the second one never gets its last block.
+  const seed: ScriptedSeed = await ending(
+    ScriptedSeed.listen(torrent, {
+      answer: (piece, begin, length) =>
+        begin === 3 * BLOCK && piece > 5 ? undefined : seed.blockOf(piece, begin, length),
+    }),
+  );
+  const disk = new RecordingDisk();
+  disk.intervene = ({ name }) => (name === 'writev' ? 'ENOSPC' : undefined);
+  const stateFolder = await emptyFolder();
+  const session = await openSession(STEPS, { workers: 1, disk, stateFolder });
+  const warnings: string[] = [];
+  const download = session.add(torrent.bytes, {
+    out: await emptyFolder(),
+    peers: [{ host: '127.0.0.1', port: seed.port }],
+    onEvent: (event) => {
+      if (event.type === 'warning') warnings.push(event.message);
+    },
+  });
+  expect(await failureOf(download.done)).toMatchObject({ code: 'DISK_FULL' });
+  expect(disk.named('writev').length).toBeGreaterThan(1);
+  expect(warnings).toEqual([]);
+});
+
 describe('a file that somebody else', () => {
   it('removes during the download ends it, and does not stay away', async () => {
     const { failure, whole, path } = await twoRuns((call, nth) => {

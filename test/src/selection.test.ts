@@ -1,4 +1,5 @@
 // Downloads of some files only, between two sessions of ours.
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -6,7 +7,9 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -180,6 +183,35 @@ describe('a download of some files', () => {
     expect(readFileSync(join(out, 'odd', 'b'), 'utf8')).toBe('mine');
   });
 
+  it.each([
+    ['a symlink', (at: string, other: string) => symlinkSync(join(other, 'c'), at)],
+    ['a symlink to nowhere', (at: string) => symlinkSync('nowhere', at)],
+    ['a folder', (at: string) => mkdirSync(at)],
+    ['a pipe', (at: string) => execFileSync('mkfifo', [at])],
+    [
+      'a file in a folder that leads out',
+      (at: string, other: string) => {
+        rmdirSync(join(at, '..'));
+        symlinkSync(other, join(at, '..'));
+      },
+    ],
+  ])('takes %s in the place of a file that is not chosen for nothing, and leaves it alone', async (_, put) => {
+    const [out, other] = [await emptyFolder(), await emptyFolder()];
+    writeFileSync(join(other, 'c'), torrent.content(3));
+    mkdirSync(join(out, 'odd', 'sub'), { recursive: true });
+    put(join(out, 'odd', 'sub', 'c'), other);
+    const { ino } = lstatSync(join(out, 'odd', 'sub'));
+    // The last piece of b holds the start of sub/c.
+    const port = await seeded();
+    for (let run = 0; run < 2; run++) {
+      const { download } = await fetched(port, { out, select: { ranges: [[3, 3]] }, alloc: 'full' });
+      expect(download.stats()).toMatchObject({ left: 0, downloaded: run === 0 ? 4 * PIECE : 0 });
+    }
+    expect(has(out, 2)).toBe(true);
+    expect(readFileSync(join(other, 'c')).equals(torrent.content(3))).toBe(true);
+    expect(lstatSync(join(out, 'odd', 'sub')).ino).toBe(ino);
+  });
+
   it('needs no part file where no piece is shared', async () => {
     const padded = oddTorrent([
       { path: ['a'], length: 100 },
@@ -211,6 +243,7 @@ describe('attributes of files (BEP 47)', () => {
     { path: ['lib', 'now'], attr: 'l', symlink: ['lib', 'one'] },
     { path: ['lib', 'one'], length: 10, attr: 'h' },
     { path: ['also'], attr: 'l', symlink: ['lib', 'now'] },
+    { path: ['lib', 'here'], attr: 'l', symlink: ['lib'] },
   ]);
 
   it('make files executable and links that stay inside, once the payload is there', async () => {
@@ -221,6 +254,7 @@ describe('attributes of files (BEP 47)', () => {
     expect(statSync(join(out, 'odd', 'lib', 'one')).mode & 0o111).toBe(0);
     expect(readlinkSync(join(out, 'odd', 'lib', 'now'))).toBe('one');
     expect(readlinkSync(join(out, 'odd', 'also'))).toBe(join('lib', 'one'));
+    expect(readlinkSync(join(out, 'odd', 'lib', 'here'))).toBe('.');
     await fetched(port, { out }, odd);
     expect(readFileSync(join(out, 'odd', 'also')).equals(odd.content(2))).toBe(true);
   });

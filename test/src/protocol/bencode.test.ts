@@ -79,15 +79,18 @@ describe('decode', () => {
     ['4', 'expected ":" at byte 1, found the end of the data'],
     ['4spam', 'expected ":" at byte 1, found "s"'],
     ['5:spam', 'expected a string of 5 bytes at byte 0, found the end of the data after 4'],
-    ['l', 'expected a value at byte 1, found the end of the data'],
-    ['li1e', 'expected a value at byte 4, found the end of the data'],
+    ['l', '`[0]`: expected a value at byte 1, found the end of the data'],
+    ['li1e', '`[1]`: expected a value at byte 4, found the end of the data'],
     ['d', 'expected a key or the end of the dictionary at byte 1, found the end of the data'],
     ['di1ei2ee', 'expected a key or the end of the dictionary at byte 1, found "i"'],
     ['dlei2ee', 'expected a key or the end of the dictionary at byte 1, found "l"'],
-    ['d1:ae', 'expected a value at byte 4, found "e"'],
-    ['d1:a', 'expected a value at byte 4, found the end of the data'],
-    ['d1:ai1e1:ai2ee', 'expected a new key at byte 7, found one seen before'],
-    ['d1:bi1e1:ai1e1:bi2ee', 'expected a new key at byte 13, found one seen before'],
+    ['d1:ae', '`a`: expected a value at byte 4, found "e"'],
+    ['d1:a', '`a`: expected a value at byte 4, found the end of the data'],
+    ['d1:ai1e1:ai2ee', '`a`: expected a new key at byte 7, found one seen before'],
+    ['d1:bi1e1:ai1e1:bi2ee', '`b`: expected a new key at byte 13, found one seen before'],
+    ['d1:ad1:bi1exee', '`a`: expected a key or the end of the dictionary at byte 11, found "x"'],
+    ['d4:infod12:piece lengthi-0eee', '`info.piece length`: expected an integer at byte 23, found "-0"'],
+    ['d1:ali1el4:spamxeee', '`a[1][1]`: expected a value at byte 15, found "x"'],
     ['i1ei2e', 'expected the end of the data at byte 3, found "i"'],
     ['le\n', 'expected the end of the data at byte 2, found 0x0a'],
   ])('refuses %j', (input, message) => {
@@ -138,28 +141,34 @@ describe('decode', () => {
 
   it('holds each limit to the number', () => {
     expect(decode(bytes('llleee'), { maxDepth: 3 })).toEqual([[[]]]);
-    expect(refusal('llleee', { maxDepth: 2 })).toBe('expected nesting of at most 2 at byte 2, found deeper');
-    expect(refusal('d1:ad1:alee', { maxDepth: 2 })).toBe('expected nesting of at most 2 at byte 8, found deeper');
+    expect(refusal('llleee', { maxDepth: 2 })).toBe('`[0][0]`: expected nesting of at most 2 at byte 2, found deeper');
+    expect(refusal('d1:ad1:alee', { maxDepth: 2 })).toBe(
+      '`a.a`: expected nesting of at most 2 at byte 8, found deeper',
+    );
     expect(decode(bytes('d1:ai1e1:bi2ee'), { maxTokens: 5 })).toBeInstanceOf(Map);
     expect(refusal('d1:ai1e1:bi2ee', { maxTokens: 4 })).toBe(
-      'expected at most 4 values and keys at byte 10, found more',
+      '`b`: expected at most 4 values and keys at byte 10, found more',
     );
     expect(refusal('d1:ai1e1:bi2ee', { maxTokens: 3 })).toBe(
-      'expected at most 3 values and keys at byte 7, found more',
+      '`a`: expected at most 3 values and keys at byte 7, found more',
     );
     expect(decode(bytes('4:spam'), { maxBytes: 6 })).toEqual(bytes('spam'));
     expect(refusal('4:spam', { maxBytes: 5 })).toBe('expected at most 5 bytes, found 6');
   });
 
   it('answers nesting bombs with an error and not with a full stack', () => {
-    expect(refusal('l'.repeat(1_000_000))).toBe('expected nesting of at most 100 at byte 100, found deeper');
-    expect(refusal('d1:a'.repeat(1_000_000))).toBe('expected nesting of at most 100 at byte 400, found deeper');
+    expect(refusal('l'.repeat(1_000_000))).toBe(
+      '`[0][0][0][0]...[0][0][0][0]`: expected nesting of at most 100 at byte 100, found deeper',
+    );
+    expect(refusal('d1:a'.repeat(1_000_000))).toBe(
+      '`a.a.a.a...a.a.a.a`: expected nesting of at most 100 at byte 400, found deeper',
+    );
     expect(decode(bytes('l'.repeat(100) + 'e'.repeat(100)))).toHaveLength(1);
   });
 
   it('keeps look-ups and prototypes apart', () => {
-    expect(refusal('d9:__proto__d8:pollutedi1eee')).toBe('expected a key at byte 1, found `__proto__`');
-    expect(refusal('ld1:ad9:__proto__leeee')).toBe('expected a key at byte 6, found `__proto__`');
+    expect(refusal('d9:__proto__d8:pollutedi1eee')).toBe('`__proto__`: expected a key at byte 1, found `__proto__`');
+    expect(refusal('ld1:ad9:__proto__leeee')).toBe('`[0].a.__proto__`: expected a key at byte 6, found `__proto__`');
     const value = asDict(decode(bytes('d11:constructord9:prototyped8:pollutedi1eee8:toStringi2ee')))!;
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
     expect(value.get('toString')).toBe(2);

@@ -112,6 +112,22 @@ describe('a torrent of many files', () => {
     expect(parse(multi(file('a') + link + file('b'))).files.map(({ offset }) => offset)).toEqual([0, 1, 1]);
   });
 
+  it('lets a symlink follow the file it points to to the name that was found for it', () => {
+    const link = (path: string, to: string): string =>
+      `d4:attr1:l6:lengthi0e4:pathl${path.length}:${path}e12:symlink pathl${to.length}:${to}ee`;
+    const list = file('A') + file('a') + file('q\x01') + file('q_');
+    const folder = 'd6:lengthi1e4:pathl1:d1:eee';
+    const links = link('l', 'a') + link('L', 'q_') + link('m', 'L') + link('n', 'd') + link('o', 'gone');
+    const { files } = parse(multi(list + folder + links));
+    expect(files.slice(5).map(({ path, symlink }) => [path[1], symlink?.[1]])).toEqual([
+      ['l', 'a (2)'],
+      ['L (2)', 'q_ (2)'],
+      ['m', 'q_ (2)'],
+      ['n', 'd'],
+      ['o', 'gone'],
+    ]);
+  });
+
   it('reads tens of thousands of files', () => {
     const count = 40_000;
     const files = Array.from({ length: count }, (_, i) => `d6:lengthi16e4:pathl1:d6:f${10 ** 4 + (i >> 1)}ee`).join('');
@@ -267,7 +283,7 @@ describe('bytes that are no torrent', () => {
     [`${SINGLE}\n`, `invalid torrent: expected its end at byte ${SINGLE.length}, found 1 more bytes`],
     [
       `d4:info${SINGLE_INFO}4:info${SINGLE_INFO}e`,
-      'invalid torrent: expected a new key at byte 102, found one seen before',
+      'invalid torrent: `info`: expected a new key at byte 102, found one seen before',
     ],
   ])('are refused: %j', (input, message) => {
     expect(refusal(input)).toBe(message);
@@ -275,7 +291,7 @@ describe('bytes that are no torrent', () => {
 
   it('are refused when they hold too many values', () => {
     expect(refusal(`d1:al${'le'.repeat(5_000_000)}ee`)).toBe(
-      'invalid torrent: expected at most 5000000 values and keys at byte 9999999, found more',
+      'invalid torrent: `a[4999996]`: expected at most 5000000 values and keys at byte 9999999, found more',
     );
   });
 

@@ -29,7 +29,7 @@ function hashAll(
 ): number[] {
   const geometry = new Geometry({ length: lengthOf(files), pieceLength });
   const task = { root, files, geometry, hashes, firstPiece: 0, pieceCount: geometry.pieceCount };
-  return [...hashPieces(task, new Uint8Array(chunkBytes))];
+  return [...hashPieces(task, new Uint8Array(chunkBytes)).good];
 }
 
 describe('hashPieces', () => {
@@ -62,9 +62,23 @@ describe('hashPieces', () => {
     const geometry = { length: 100, pieceLength: 10 };
     const hashes = hashesOf(content, 10).slice(4 * 20, 8 * 20);
     const task = { root, files: files.slice(2, 5), geometry, hashes, firstPiece: 4, pieceCount: 4 };
-    expect([...hashPieces(task, new Uint8Array(25))]).toEqual([0, 1, 2, 3]);
+    expect([...hashPieces(task, new Uint8Array(25)).good]).toEqual([0, 1, 2, 3]);
     const shifted = { ...task, firstPiece: 5, pieceCount: 3 };
-    expect([...hashPieces(shifted, new Uint8Array(25))]).toEqual([]);
+    expect([...hashPieces(shifted, new Uint8Array(25)).good]).toEqual([]);
+  });
+
+  it('hashes pieces of zeros, in part or as a whole, however much is read at a time', async () => {
+    const root = await temporaryFolder();
+    // Zeros, then a byte as the first, the last, and behind a chunk of zeros; the last piece is shorter.
+    const content = new Uint8Array(6 * 100 - 37);
+    for (const at of [100, 299, 370]) content[at] = 1;
+    const files = table(content.length);
+    writeAll(root, files, content);
+    const hashes = hashesOf(content, 100);
+    for (const chunkBytes of [1, 30, 99, 100, 250, 1000]) {
+      expect(hashAll(root, files, 100, hashes, chunkBytes)).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(hashAll(root, files, 100, hashesOf(contentOf(files), 100), chunkBytes)).toEqual([]);
+    }
   });
 
   it('counts a file that is longer than it should be as good', async () => {

@@ -84,6 +84,15 @@ describe('verifyFiles without threads', () => {
     expect(progress).toEqual([geometry.length]);
   });
 
+  it('takes a file for missing whose path is longer than the system takes', async () => {
+    const root = await temporaryFolder();
+    const files = table({ length: 30, path: [...Array.from({ length: 30 }, () => 'd'.repeat(200)), 'f'] }, 10);
+    const content = contentOf(files);
+    writeAll(root, files.slice(1), content);
+    const good = await verifyFiles({ ...input(root, files, 10, hashesOf(content, 10)), workerUrl: NONE });
+    expect([...good]).toEqual([3]);
+  });
+
   it('finds nothing where the folder is there and its files are not', async () => {
     const root = await temporaryFolder();
     const files = table(...Array.from({ length: 50 }, () => MIB));
