@@ -23,9 +23,8 @@ import {
   scrapePage,
   scrapeUrl,
 } from '../protocol/tracker-http.js';
-import { systemClock } from './clock.js';
 import { Gates } from './gate.js';
-import { addressesOf, type Lookup, netLookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
+import { type Lookup, netLookup, noAddress, usableFamily } from './lookup.js';
 
 export type HttpTrackerOptions = Pick<
   Options,
@@ -35,13 +34,12 @@ export type HttpTrackerOptions = Pick<
 export interface HttpTrackerDeps {
   /** `spate/<version>`. */
   readonly userAgent: string;
-  readonly lookup?: Lookup;
+  readonly lookup: Lookup;
+  /** The addresses of peers that are given by name, as many as are found soon. */
+  readonly findPeers: (named: readonly HostPort[], signal: AbortSignal) => Promise<PeerAddress[]>;
   /** Canonical local address to connect from, which also decides the family; any when absent. */
   readonly bind?: string | undefined;
 }
-
-/** Peers given by name are rare, and the others in the answer wait for them: no longer than this. */
-const NAMES_MS = 2_000;
 
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
@@ -77,6 +75,7 @@ export class HttpTrackers {
   readonly #options: HttpTrackerOptions;
   readonly #userAgent: string;
   readonly #lookup: Lookup;
+  readonly #findPeers: HttpTrackerDeps['findPeers'];
   readonly #bind: string | undefined;
   /** By scheme and family. */
   readonly #agents = new Map<string, http.Agent>();
@@ -88,11 +87,12 @@ export class HttpTrackers {
   /** By origin and family, the last connection that failed, until one succeeds. */
   readonly #failed = new Map<string, { readonly at: number; readonly error: unknown }>();
 
-  constructor(options: HttpTrackerOptions, { userAgent, lookup = systemLookup, bind }: HttpTrackerDeps) {
+  constructor(options: HttpTrackerOptions, { userAgent, lookup, findPeers, bind }: HttpTrackerDeps) {
     this.#options = options;
     this.#gates = new Gates(options.trackerConnectionsPerHost);
     this.#userAgent = userAgent;
-    this.#lookup = sharedLookup(lookup);
+    this.#lookup = lookup;
+    this.#findPeers = findPeers;
     this.#bind = bind;
   }
 
@@ -111,13 +111,14 @@ export class HttpTrackers {
     onSent?: () => void,
   ): Promise<AnnounceAnswer> {
     const at = (page: string): string => announceUrl(page, request);
-    const read = async (body: Buffer, bounds: AbortSignal): Promise<AnnounceAnswer> => {
-      const { names, ...answer } = parseHttpAnswer(body);
-      const named = names.length > 0 ? await this.#resolve(names, bounds) : [];
-      return { ...answer, peers: [...answer.peers, ...named], names: [] };
-    };
     // A tracker shared by thousands: who begins must not wait behind those who leave.
     const canWait = request.event === 'completed' || request.event === 'stopped';
+    const read = async (body: Buffer, bounds: AbortSignal): Promise<AnnounceAnswer> => {
+      const { names, ...answer } = parseHttpAnswer(body);
+      // Who is done or leaves has no use for peers.
+      const named = names.length > 0 && !canWait ? await this.#findPeers(names, bounds) : [];
+      return { ...answer, peers: [...answer.peers, ...named], names: [] };
+    };
     return this.#ask({ url: at(tracker), canWait, at, read, onSent }, signal, family);
   }
 
@@ -363,23 +364,6 @@ export class HttpTrackers {
 
   #tooLong(): TrackerError {
     return new TrackerError(`expected an answer of at most ${this.#options.trackerBodyBytes} bytes, got more`);
-  }
-
-  /** The first address of each name; names that cannot be found in time are left out. */
-  async #resolve(names: readonly HostPort[], signal: AbortSignal): Promise<PeerAddress[]> {
-    const found: PeerAddress[] = [];
-    const all = names.map(async ({ host, port }) => {
-      const [address] = await addressesOf(host, this.#lookup).catch(() => []);
-      if (address !== undefined) found.push({ host: address, port });
-    });
-    const enough = new AbortController();
-    const onAbort = (): void => enough.abort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    const patience = systemClock.sleep(NAMES_MS, enough.signal).catch(() => {});
-    await Promise.race([Promise.all(all), patience]);
-    enough.abort();
-    signal.removeEventListener('abort', onAbort);
-    return [...found];
   }
 }
 

@@ -3,6 +3,7 @@ import type http from 'node:http';
 import zlib from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpTrackerDeps, type HttpTrackerOptions, HttpTrackers } from '../../../src/discovery/http-tracker.js';
+import { systemLookup } from '../../../src/discovery/lookup.js';
 import { DEFAULTS } from '../../../src/options.js';
 import type { Family } from '../../../src/protocol/address.js';
 import { type AnnounceAnswer, type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
@@ -33,7 +34,10 @@ async function tcp(serve: Parameters<typeof scriptedTcp>[0]): Promise<ScriptedSe
 }
 
 function client(options: Partial<HttpTrackerOptions> = {}, deps: Partial<HttpTrackerDeps> = {}): HttpTrackers {
-  const trackers = new HttpTrackers({ ...DEFAULTS, ...options }, { userAgent: 'spate/1.2.3', ...deps });
+  const trackers = new HttpTrackers(
+    { ...DEFAULTS, ...options },
+    { userAgent: 'spate/1.2.3', lookup: systemLookup, findPeers: async () => [], ...deps },
+  );
   cleanups.push(() => trackers.close());
   return trackers;
 }
@@ -79,18 +83,23 @@ describe('an HTTP announce', () => {
     expect(await announce(origin)).toMatchObject({ peers: PEERS });
   });
 
-  it('looks up peers that are given by name and leaves out those it cannot find', async () => {
+  it('has peers looked up that are given by name, unless it tells of an end', async () => {
     const peer = (ip: string): string => `d2:ip${ip.length}:${ip}4:porti80ee`;
     const { origin } = await server((_, response) => {
-      response.end(`d5:peersl${peer('a.example')}${peer('b.example')}${peer('1.2.3.4')}ee`);
+      response.end(`d5:peersl${peer('a.example')}${peer('1.2.3.4')}ee`);
     });
-    const lookup = async (name: string): Promise<string[]> => {
-      if (name === 'b.example') throw new Error('ENOTFOUND');
-      return ['::ffff:9.9.9.9', '8.8.8.8'];
+    const asked: unknown[] = [];
+    const findPeers: HttpTrackerDeps['findPeers'] = async (named) => {
+      asked.push(named);
+      return [{ host: '9.9.9.9', port: 80 }];
     };
-    const { peers, names } = await client({}, { lookup }).announce(origin, REQUEST, never);
-    expect(peers).toEqual([...PEERS, { host: '9.9.9.9', port: 80 }]);
-    expect(names).toEqual([]);
+    const trackers = client({}, { findPeers });
+    const peersAt = async (event: AnnounceRequest['event']): Promise<unknown> =>
+      (await trackers.announce(origin, { ...REQUEST, event }, never)).peers;
+    expect(await peersAt('started')).toEqual([...PEERS, { host: '9.9.9.9', port: 80 }]);
+    expect(await peersAt('completed')).toEqual(PEERS);
+    expect(await peersAt('stopped')).toEqual(PEERS);
+    expect(asked).toEqual([[{ host: 'a.example', port: 80 }]]);
   });
 
   it('finds the tracker itself through the look-up it was given', async () => {
