@@ -41,6 +41,12 @@ export interface HttpTrackerDeps {
   readonly bind?: string | undefined;
 }
 
+/** 1xx answers to one request (RFC 9110, section 15.2); an endless row of them keeps a core busy. */
+const MAX_INTERIM = 16;
+/** What may be read for an answer beyond twice its body: headers, frames, and short bodies byte by byte. */
+const MAX_WRAPPING = 128 * 1024;
+const CRUMBS = 'expected an answer, got crumbs of one';
+
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
 interface Response {
@@ -244,16 +250,24 @@ export class HttpTrackers {
       signal.addEventListener('abort', onAbort, { once: true });
       stopWatching = () => signal.removeEventListener('abort', onAbort);
       let answered = false;
+      let readBefore = 0;
+      let interim = 0;
       sent.once('socket', (socket: Socket) => {
         begin();
+        readBefore = socket.bytesRead;
         if (socket.connecting) this.#watchConnect(destination, socket, askedAt, fail);
       });
       sent.once('response', (response) => {
         answered = true;
         // opentracker closes each and does not say so; what is sent on one that it has closed can cost it the next one, too.
         if (!saysKeepAlive(response)) sent.shouldKeepAlive = false;
-        this.#receive(response).then(resolve, fail);
+        this.#receive(response, readBefore).then(resolve, fail);
       });
+      sent.on('information', () => {
+        if (++interim > MAX_INTERIM) fail(new TrackerError(`expected an answer, got ${interim} interim ones`));
+      });
+      // Node would hang up without an error.
+      sent.once('upgrade', ({ statusCode }) => fail(new TrackerError(`the tracker answered ${statusCode}`)));
       sent.on('error', (error: NodeJS.ErrnoException) => {
         const died = error.code === 'ECONNRESET' || error.code === 'EPIPE';
         if (mayRetry && died && sent.reusedSocket && !answered) resolve(undefined);
@@ -315,26 +329,29 @@ export class HttpTrackers {
     });
   }
 
-  async #receive(response: http.IncomingMessage): Promise<Response> {
+  /** @param readBefore what its socket had read before the request */
+  async #receive(response: http.IncomingMessage, readBefore: number): Promise<Response> {
     const { statusCode: status = 0, statusMessage = '', headers } = response;
     const head = { status, statusText: printable(statusMessage), headers };
     if (REDIRECTS.includes(status) && headers.location !== undefined) {
       response.on('error', () => {}).destroy();
       return { ...head, body: Buffer.alloc(0) };
     }
+    const { socket } = response;
     const chunks: Buffer[] = [];
     let length = 0;
-    try {
-      for await (const chunk of response as AsyncIterable<Buffer>) {
+    return new Promise((resolve, reject) => {
+      const onCut = (): void => reject(new TrackerError('the connection ended before the answer did'));
+      response.on('data', (chunk: Buffer) => {
         length += chunk.length;
-        if (length > this.#options.trackerBodyBytes) throw this.#tooLong();
         chunks.push(chunk);
-      }
-    } catch (error) {
-      if (error instanceof TrackerError) throw error;
-      throw new TrackerError('the connection ended before the answer did', { cause: error });
-    }
-    return { ...head, body: Buffer.concat(chunks, length) };
+        if (length > this.#options.trackerBodyBytes) reject(this.#tooLong());
+        // Chunks of a byte each are two million events within the cap.
+        if (socket.bytesRead - readBefore > 2 * length + MAX_WRAPPING) reject(new TrackerError(CRUMBS));
+      });
+      response.on('error', onCut).on('close', onCut);
+      response.on('end', () => resolve({ ...head, body: Buffer.concat(chunks, length) }));
+    });
   }
 
   async #read<T>(response: Response, read: (body: Buffer) => T | Promise<T>): Promise<T> {

@@ -268,6 +268,46 @@ describe('an HTTP announce that goes wrong', () => {
     }
   });
 
+  it('refuses an endless row of interim answers, and another protocol', async () => {
+    const endless = await tcp((socket) => {
+      const more = (): void => {
+        while (!socket.destroyed && socket.write('HTTP/1.1 102 Processing\r\n\r\n'.repeat(1000)));
+      };
+      socket.once('data', more).on('drain', more);
+    });
+    await expect(announce(endless.origin)).rejects.toThrow(new TrackerError('expected an answer, got 17 interim ones'));
+    const other = await tcp((socket) => {
+      socket.once('data', () =>
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'),
+      );
+    });
+    await expect(announce(other.origin)).rejects.toThrow(new TrackerError('the tracker answered 101'));
+  });
+
+  it('reads an answer after a few interim ones', async () => {
+    const { origin } = await server((_, response) => {
+      for (let sent = 0; sent < 5; sent++) response.writeProcessing();
+      response.end(GOOD);
+    });
+    expect(await announce(origin)).toMatchObject({ peers: PEERS });
+  });
+
+  it('refuses a long body in chunks of a byte, and takes one in chunks of some', async () => {
+    const chunked = (chunk: string, count: number): Promise<ScriptedServer> =>
+      tcp((socket) => {
+        const body = `d5:peers0:1:x${chunk.length * count}:${chunk.repeat(count)}e`;
+        const pieces = [body.slice(0, -chunk.length * count - 1), ...new Array<string>(count).fill(chunk), 'e'];
+        const frames = pieces.map((piece) => `${piece.length.toString(16)}\r\n${piece}\r\n`);
+        socket.once('data', () => {
+          socket.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${frames.join('')}0\r\n\r\n`);
+        });
+      });
+    const crumbs = await chunked('x', 100_000);
+    await expect(announce(crumbs.origin)).rejects.toThrow(new TrackerError('expected an answer, got crumbs of one'));
+    const small = await chunked('x'.repeat(20), 50_000);
+    expect(await announce(small.origin)).toMatchObject({ peers: [] });
+  });
+
   it('gives up on a tracker that accepts and stays silent, and on one that never finishes', async () => {
     const silent = await tcp(() => {});
     const slow = await server((_, response) => {
