@@ -12,6 +12,7 @@ import { openFileLimit, withinDescriptors } from './descriptors.js';
 import { Announcer } from './discovery/announcer.js';
 import { systemClock } from './discovery/clock.js';
 import { HttpTrackers } from './discovery/http-tracker.js';
+import { Names } from './discovery/names.js';
 import { gatewayMapping, type PortMapping } from './discovery/port-mapping/port-mapping.js';
 import { UdpTrackers } from './discovery/udp-tracker.js';
 import { Download } from './download.js';
@@ -68,6 +69,8 @@ export interface SessionSettings {
   readonly onNat?: (line: string) => void;
   /** What asks the gateway: lets a test be one. */
   readonly createMapping?: typeof gatewayMapping;
+  /** What looks up names, which the session closes: lets a test be the DNS. */
+  readonly names?: Names;
   /** Most bytes per second received and sent, all torrents together; 0 or absent for no limit. */
   readonly maxDown?: number;
   readonly maxUp?: number;
@@ -102,6 +105,7 @@ export class Session {
   readonly #pool: GroupPool;
   readonly #budget: ByteBudget;
   readonly #openFiles: OpenFiles;
+  readonly #names: Names;
   readonly #http: HttpTrackers;
   readonly #udp: UdpTrackers;
   readonly #host: DownloadHost<Download>;
@@ -140,9 +144,11 @@ export class Session {
     this.#openFiles = new OpenFiles(this.#options.openFiles, disk);
     this.#census = new Census(this.#options.maxPeers);
     this.#turns = new Turns(this.#options, this.#census, () => performance.now());
-    const bound = this.#bind === undefined ? {} : { bind: this.#bind };
-    this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, ...bound });
-    this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...bound });
+    this.#names = settings.names ?? new Names();
+    const reach = { lookup: this.#names.lookup, ...(this.#bind !== undefined && { bind: this.#bind }) };
+    const findPeers: Names['peers'] = (named, signal) => this.#names.peers(named, signal);
+    this.#http = new HttpTrackers(this.#options, { userAgent: `spate/${VERSION}`, findPeers, ...reach });
+    this.#udp = new UdpTrackers(this.#options, { random: this.#secret, ...reach });
     this.#nat = settings.nat === true ? this.#createMapping() : undefined;
     this.#host = this.#createHost(workers);
     this.#pool = new GroupPool(
@@ -250,6 +256,7 @@ export class Session {
     clearInterval(this.#timer);
     this.#http.close();
     this.#udp.close();
+    this.#names.close();
     await this.#pool.close();
     await this.#pruning;
   }

@@ -1,5 +1,6 @@
 /** `spate info`: what a torrent says. */
 import type { Command } from 'commander';
+import { SpateError } from '../errors.js';
 import type { Metainfo } from '../protocol/metainfo.js';
 import { escapeControls, hex, jsonLine } from '../text.js';
 import { formatBytes } from '../units.js';
@@ -9,23 +10,39 @@ import { Output } from './output.js';
 
 export function addInfo(program: Command): void {
   const command = addTorrentArgument(program.command('info').description('show what a torrent says'));
-  addOutputFlags(command).action(async (source: string, flags: OutputFlags) => {
+  command.option('--scrape', 'ask its trackers how many seeders and leechers there are');
+  addOutputFlags(command).action(async (source: string, flags: InfoFlags) => {
     process.exitCode ??= await info(source, flags);
   });
 }
 
-async function info(source: string, flags: OutputFlags): Promise<number> {
+interface InfoFlags extends OutputFlags {
+  readonly scrape?: boolean;
+}
+
+async function info(source: string, flags: InfoFlags): Promise<number> {
   const output = new Output(flags);
   try {
     const { readTorrent } = await import('./sources.js');
     const metainfo = await readTorrent(source);
-    if (flags.json) output.data(jsonLine(infoJson(metainfo)));
-    else for (const line of infoLines(metainfo)) output.data(line);
+    if (!flags.json) for (const line of infoLines(metainfo)) output.data(line);
+    const scraped = flags.scrape === true ? await scrape(metainfo, flags, output) : undefined;
+    if (flags.json) output.data(jsonLine({ ...infoJson(metainfo), ...(scraped && { scrape: scraped.json }) }));
+    if (scraped?.answers === 0) throw new SpateError('UNAVAILABLE', 'no tracker tells how large the swarm is');
     return EXIT.ok;
   } catch (error) {
     output.error(error);
     return exitCodeOf(error);
   }
+}
+
+async function scrape(metainfo: Metainfo, { json }: InfoFlags, output: Output) {
+  const { scrapeAll, scrapeJson, scrapeLines } = await import('./scrape.js');
+  const scraped = await scrapeAll(metainfo);
+  const lines = json ? [] : scrapeLines(scraped);
+  if (lines.length > 0) for (const line of ['', ...lines]) output.data(escapeControls(line));
+  for (const { url, error } of scraped) if (error !== undefined) output.warning(`tracker ${url}: ${error}`);
+  return { json: scrapeJson(scraped), answers: scraped.filter(({ counts }) => counts !== undefined).length };
 }
 
 /** For `--json`: lengths in bytes, the date in seconds since 1970. Indices count from 1 and include pad files, which are not listed. */

@@ -1,6 +1,7 @@
 /** Peers named on the command line, by address or by name: names are looked up before the engine sees them. */
 import { unlessAborted } from '../discovery/clock.js';
-import { addressesOf, systemLookup } from '../discovery/lookup.js';
+import { addressesOf } from '../discovery/lookup.js';
+import { Names } from '../discovery/names.js';
 import { messageOf } from '../errors.js';
 import { formatAddress, type HostPort, type PeerAddress } from '../protocol/address.js';
 import type { Output } from './output.js';
@@ -38,10 +39,13 @@ export async function peersOf(
   output: Output,
   signal: AbortSignal,
 ): Promise<PeerAddress[]> {
+  const names = new Names();
   const resolving = resolvePeers(
     peers,
-    (host) => addressesOf(host, systemLookup),
-    (message) => output.warning(message),
+    (host) => addressesOf(host, names.lookup),
+    (message) => {
+      if (!signal.aborted) output.warning(message);
+    },
   );
-  return await unlessAborted(resolving, signal);
+  return await unlessAborted(resolving, signal).finally(() => names.close());
 }

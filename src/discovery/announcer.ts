@@ -448,7 +448,7 @@ export class Announcer {
 }
 
 /** The client a tracker is asked through, by the scheme of its URL. */
-function clientOf(url: string): 'http' | 'udp' | undefined {
+export function clientOf(url: string): 'http' | 'udp' | undefined {
   const scheme = /^[a-z][a-z0-9+.-]*(?=:)/i.exec(url)?.[0].toLowerCase();
   if (scheme === 'udp') return 'udp';
   return scheme === 'http' || scheme === 'https' ? 'http' : undefined;

@@ -23,9 +23,8 @@ import {
   scrapePage,
   scrapeUrl,
 } from '../protocol/tracker-http.js';
-import { systemClock } from './clock.js';
 import { Gates } from './gate.js';
-import { addressesOf, type Lookup, netLookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
+import { type Lookup, netLookup, noAddress, usableFamily } from './lookup.js';
 
 export type HttpTrackerOptions = Pick<
   Options,
@@ -35,13 +34,18 @@ export type HttpTrackerOptions = Pick<
 export interface HttpTrackerDeps {
   /** `spate/<version>`. */
   readonly userAgent: string;
-  readonly lookup?: Lookup;
+  readonly lookup: Lookup;
+  /** The addresses of peers that are given by name, as many as are found soon. */
+  readonly findPeers: (named: readonly HostPort[], signal: AbortSignal) => Promise<PeerAddress[]>;
   /** Canonical local address to connect from, which also decides the family; any when absent. */
   readonly bind?: string | undefined;
 }
 
-/** Peers given by name are rare, and the others in the answer wait for them: no longer than this. */
-const NAMES_MS = 2_000;
+/** 1xx answers to one request (RFC 9110, section 15.2); an endless row of them keeps a core busy. */
+const MAX_INTERIM = 16;
+/** What may be read for an answer beyond twice its body: headers, frames, and short bodies byte by byte. */
+const MAX_WRAPPING = 128 * 1024;
+const CRUMBS = 'expected an answer, got crumbs of one';
 
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
@@ -77,6 +81,7 @@ export class HttpTrackers {
   readonly #options: HttpTrackerOptions;
   readonly #userAgent: string;
   readonly #lookup: Lookup;
+  readonly #findPeers: HttpTrackerDeps['findPeers'];
   readonly #bind: string | undefined;
   /** By scheme and family. */
   readonly #agents = new Map<string, http.Agent>();
@@ -88,11 +93,12 @@ export class HttpTrackers {
   /** By origin and family, the last connection that failed, until one succeeds. */
   readonly #failed = new Map<string, { readonly at: number; readonly error: unknown }>();
 
-  constructor(options: HttpTrackerOptions, { userAgent, lookup = systemLookup, bind }: HttpTrackerDeps) {
+  constructor(options: HttpTrackerOptions, { userAgent, lookup, findPeers, bind }: HttpTrackerDeps) {
     this.#options = options;
     this.#gates = new Gates(options.trackerConnectionsPerHost);
     this.#userAgent = userAgent;
-    this.#lookup = sharedLookup(lookup);
+    this.#lookup = lookup;
+    this.#findPeers = findPeers;
     this.#bind = bind;
   }
 
@@ -111,13 +117,14 @@ export class HttpTrackers {
     onSent?: () => void,
   ): Promise<AnnounceAnswer> {
     const at = (page: string): string => announceUrl(page, request);
-    const read = async (body: Buffer, bounds: AbortSignal): Promise<AnnounceAnswer> => {
-      const { names, ...answer } = parseHttpAnswer(body);
-      const named = names.length > 0 ? await this.#resolve(names, bounds) : [];
-      return { ...answer, peers: [...answer.peers, ...named], names: [] };
-    };
     // A tracker shared by thousands: who begins must not wait behind those who leave.
     const canWait = request.event === 'completed' || request.event === 'stopped';
+    const read = async (body: Buffer, bounds: AbortSignal): Promise<AnnounceAnswer> => {
+      const { names, ...answer } = parseHttpAnswer(body);
+      // Who is done or leaves has no use for peers.
+      const named = names.length > 0 && !canWait ? await this.#findPeers(names, bounds) : [];
+      return { ...answer, peers: [...answer.peers, ...named], names: [] };
+    };
     return this.#ask({ url: at(tracker), canWait, at, read, onSent }, signal, family);
   }
 
@@ -243,16 +250,24 @@ export class HttpTrackers {
       signal.addEventListener('abort', onAbort, { once: true });
       stopWatching = () => signal.removeEventListener('abort', onAbort);
       let answered = false;
+      let readBefore = 0;
+      let interim = 0;
       sent.once('socket', (socket: Socket) => {
         begin();
+        readBefore = socket.bytesRead;
         if (socket.connecting) this.#watchConnect(destination, socket, askedAt, fail);
       });
       sent.once('response', (response) => {
         answered = true;
         // opentracker closes each and does not say so; what is sent on one that it has closed can cost it the next one, too.
         if (!saysKeepAlive(response)) sent.shouldKeepAlive = false;
-        this.#receive(response).then(resolve, fail);
+        this.#receive(response, readBefore).then(resolve, fail);
       });
+      sent.on('information', () => {
+        if (++interim > MAX_INTERIM) fail(new TrackerError(`expected an answer, got ${interim} interim ones`));
+      });
+      // Node would hang up without an error.
+      sent.once('upgrade', ({ statusCode }) => fail(new TrackerError(`the tracker answered ${statusCode}`)));
       sent.on('error', (error: NodeJS.ErrnoException) => {
         const died = error.code === 'ECONNRESET' || error.code === 'EPIPE';
         if (mayRetry && died && sent.reusedSocket && !answered) resolve(undefined);
@@ -314,26 +329,29 @@ export class HttpTrackers {
     });
   }
 
-  async #receive(response: http.IncomingMessage): Promise<Response> {
+  /** @param readBefore what its socket had read before the request */
+  async #receive(response: http.IncomingMessage, readBefore: number): Promise<Response> {
     const { statusCode: status = 0, statusMessage = '', headers } = response;
     const head = { status, statusText: printable(statusMessage), headers };
     if (REDIRECTS.includes(status) && headers.location !== undefined) {
       response.on('error', () => {}).destroy();
       return { ...head, body: Buffer.alloc(0) };
     }
+    const { socket } = response;
     const chunks: Buffer[] = [];
     let length = 0;
-    try {
-      for await (const chunk of response as AsyncIterable<Buffer>) {
+    return new Promise((resolve, reject) => {
+      const onCut = (): void => reject(new TrackerError('the connection ended before the answer did'));
+      response.on('data', (chunk: Buffer) => {
         length += chunk.length;
-        if (length > this.#options.trackerBodyBytes) throw this.#tooLong();
         chunks.push(chunk);
-      }
-    } catch (error) {
-      if (error instanceof TrackerError) throw error;
-      throw new TrackerError('the connection ended before the answer did', { cause: error });
-    }
-    return { ...head, body: Buffer.concat(chunks, length) };
+        if (length > this.#options.trackerBodyBytes) reject(this.#tooLong());
+        // Chunks of a byte each are two million events within the cap.
+        if (socket.bytesRead - readBefore > 2 * length + MAX_WRAPPING) reject(new TrackerError(CRUMBS));
+      });
+      response.on('error', onCut).on('close', onCut);
+      response.on('end', () => resolve({ ...head, body: Buffer.concat(chunks, length) }));
+    });
   }
 
   async #read<T>(response: Response, read: (body: Buffer) => T | Promise<T>): Promise<T> {
@@ -363,23 +381,6 @@ export class HttpTrackers {
 
   #tooLong(): TrackerError {
     return new TrackerError(`expected an answer of at most ${this.#options.trackerBodyBytes} bytes, got more`);
-  }
-
-  /** The first address of each name; names that cannot be found in time are left out. */
-  async #resolve(names: readonly HostPort[], signal: AbortSignal): Promise<PeerAddress[]> {
-    const found: PeerAddress[] = [];
-    const all = names.map(async ({ host, port }) => {
-      const [address] = await addressesOf(host, this.#lookup).catch(() => []);
-      if (address !== undefined) found.push({ host: address, port });
-    });
-    const enough = new AbortController();
-    const onAbort = (): void => enough.abort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    const patience = systemClock.sleep(NAMES_MS, enough.signal).catch(() => {});
-    await Promise.race([Promise.all(all), patience]);
-    enough.abort();
-    signal.removeEventListener('abort', onAbort);
-    return [...found];
   }
 }
 

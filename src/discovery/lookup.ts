@@ -1,4 +1,4 @@
-/** Name look-ups as an argument: the default asks the operating system. IP literals are answered without a look-up. */
+/** Name look-ups as an argument: those of a session are in `names.ts`. IP literals are answered without a look-up. */
 import { lookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { messageOf } from '../errors.js';
@@ -8,20 +8,11 @@ import { TrackerError } from '../protocol/announce.js';
 /** The IP literals of a host name, best first; rejects when there are none. */
 export type Lookup = (name: string) => Promise<readonly string[]>;
 
+/** `getaddrinfo`: two at a time in the whole process, and it ends when it likes. */
 export const systemLookup: Lookup = async (name) => {
   const found = await lookup(name, { all: true });
   return found.map(({ address }) => address);
 };
-
-/** The same look-up, but those who ask for one name at the same time share one: look-ups block the thread pool of file reads. */
-export function sharedLookup(lookup: Lookup): Lookup {
-  const underWay = new Map<string, Promise<readonly string[]>>();
-  return (name) => {
-    const shared = underWay.get(name) ?? lookup(name).finally(() => underWay.delete(name));
-    underWay.set(name, shared);
-    return shared;
-  };
-}
 
 /**
  * The canonical addresses of a host.

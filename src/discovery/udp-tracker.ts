@@ -17,7 +17,7 @@ import {
   type UdpAnswer,
 } from '../protocol/tracker-udp.js';
 import { type Clock, OVER, systemClock, unlessAborted, within } from './clock.js';
-import { addressesOf, type Lookup, noAddress, sharedLookup, systemLookup, usableFamily } from './lookup.js';
+import { addressesOf, type Lookup, noAddress, usableFamily } from './lookup.js';
 import { Pacer } from './pacer.js';
 
 export type UdpTrackerOptions = Pick<Options, 'udpResendMs' | 'udpTotalMs'>;
@@ -26,7 +26,7 @@ export interface UdpTrackerDeps {
   /** Uniform in [0, 1), unpredictable: transaction ids keep strangers from answering. */
   readonly random: () => number;
   readonly clock?: Clock;
-  readonly lookup?: Lookup;
+  readonly lookup: Lookup;
   /** Canonical local address to send from, which also decides the family; any when absent. */
   readonly bind?: string | undefined;
 }
@@ -77,7 +77,7 @@ export class UdpTrackers {
     this.#options = options;
     this.#random = deps.random;
     this.#clock = deps.clock ?? systemClock;
-    this.#lookup = sharedLookup(deps.lookup ?? systemLookup);
+    this.#lookup = deps.lookup;
     this.#bind = deps.bind;
     this.#pacer = new Pacer(this.#clock, PACE_MS, BURST);
   }

@@ -32,9 +32,16 @@ export interface BencodeLimits {
   readonly maxDepth: number;
   /** Most values and keys. Each costs up to about 300 bytes of memory for a moment, however short it is. */
   readonly maxTokens: number;
+  /** Largest integer, of either sign. One beyond 2^53 - 1 is read, inexact, and is none for `asInteger`. */
+  readonly maxInteger: number;
 }
 
-export const BENCODE_LIMITS: BencodeLimits = { maxBytes: 16 * 1_048_576, maxDepth: 100, maxTokens: 1_000_000 };
+export const BENCODE_LIMITS: BencodeLimits = {
+  maxBytes: 16 * 1_048_576,
+  maxDepth: 100,
+  maxTokens: 1_000_000,
+  maxInteger: Number.MAX_SAFE_INTEGER,
+};
 
 /** Bytes `start` up to `end`. */
 export interface Span {
@@ -64,7 +71,7 @@ export class BencodeError extends Error {
 
 /**
  * The one value that all of `bytes` are.
- * Integers and string lengths must be canonical and within 2^53 - 1; keys unique, in any order, and not `__proto__`.
+ * Integers and string lengths must be canonical and within 2^53 - 1 (integers within `maxInteger`); keys unique, in any order, and not `__proto__`.
  * @throws BencodeError
  */
 export function decode(bytes: Uint8Array, limits?: Partial<BencodeLimits>): BencodeValue {
@@ -99,7 +106,7 @@ export function encode(value: BencodeInput): Uint8Array {
 }
 
 export function asInteger(value: BencodeValue | undefined): number | undefined {
-  return typeof value === 'number' ? value : undefined;
+  return Number.isSafeInteger(value) ? (value as number) : undefined;
 }
 
 export function asBytes(value: BencodeValue | undefined): Uint8Array | undefined {
@@ -243,13 +250,14 @@ class Guard {
   /** @param integer where the integer begins that these are the digits of; of a length they are otherwise */
   #digits(expected: string, bound: string, integer?: number): number {
     const start = this.#at;
+    const max = integer === undefined ? Number.MAX_SAFE_INTEGER : this.#limits.maxInteger;
     let value = 0;
     for (; ; this.#at++) {
       const digit = (this.#bytes[this.#at] ?? 0) - ZERO;
       if (digit < 0 || digit > 9) break;
       if (value === 0 && this.#at > start) this.#fail('no leading zero', undefined, start);
       value = value * 10 + digit;
-      if (value <= Number.MAX_SAFE_INTEGER) continue;
+      if (value <= max) continue;
       this.#fail(bound, 'more', start, integer === undefined ? undefined : this.#integerAt(integer));
     }
     if (this.#at === start) this.#fail(expected);

@@ -23,7 +23,7 @@ export const OUR_IDS = { ut_pex: 1, lt_donthave: 7 } as const;
 export type ExtensionName = keyof typeof OUR_IDS;
 
 /** A handshake is a few hundred bytes; what is far larger or deeper is an attack. */
-const LIMITS: BencodeLimits = { maxBytes: 16_384, maxDepth: 5, maxTokens: 1_000 };
+const LIMITS: Partial<BencodeLimits> = { maxBytes: 16_384, maxDepth: 5, maxTokens: 1_000 };
 /** Addresses taken from one PEX message; a well-behaved one has at most 50 (BEP 11). */
 const MAX_PEX = 100;
 

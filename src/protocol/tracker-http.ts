@@ -184,7 +184,9 @@ function decodeAnswer(body: Uint8Array): BencodeDict {
     throw new TrackerError(`expected a bencoded answer, got ${what} that starts with ${JSON.stringify(start)}`);
   }
   try {
-    const { value } = decodePrefix(body, { maxBytes: body.length, maxDepth: 10, maxTokens: MAX_TOKENS });
+    // A number that is too large is no reason to do without the peers beside it.
+    const limits = { maxBytes: body.length, maxDepth: 10, maxTokens: MAX_TOKENS, maxInteger: Number.POSITIVE_INFINITY };
+    const { value } = decodePrefix(body, limits);
     return asDict(value) ?? new Map();
   } catch (error) {
     if (!(error instanceof BencodeError)) throw error;

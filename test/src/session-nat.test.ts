@@ -1,5 +1,6 @@
 // Sessions behind a gateway: a scripted one on loopback, which a session would not ask by itself.
-import { writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { systemClock } from '../../src/discovery/clock.js';
@@ -8,6 +9,7 @@ import { type GatewaySettings, gatewayMapping, PortMapping } from '../../src/dis
 import type { PeerAddress } from '../../src/protocol/address.js';
 import type { Session } from '../../src/session.js';
 import { pcpAnswer, udpGateway } from '../helpers/nat-gateway.js';
+import { ScriptedSeed } from '../helpers/scripted-peer.js';
 import { emptyFolder, ending, openSession } from '../helpers/session-harness.js';
 import { smallTorrent } from '../helpers/small-torrent.js';
 import { scriptedHttp } from '../helpers/tracker-http.js';
@@ -61,6 +63,23 @@ it('a session has its port mapped, announces the one outside, and takes the mapp
 
 /** RFC 6887 §7.1 */
 const lifetimeOf = (request: Buffer): number => request.readUInt32BE(4);
+
+it('a download completes while the gateway hangs, and the session ends all the same', async () => {
+  const { at, asked, socket } = await udpGateway(() => undefined);
+  const lines: string[] = [];
+  const session = await openSession(
+    { natResendMs: 10_000, natCloseMs: 50 },
+    { nat: true, createMapping: through(at), onNat: (line) => lines.push(line) },
+  );
+  if (asked.length === 0) await once(socket, 'message');
+  const torrent = smallTorrent(100_000, 16_384);
+  const seed = await ending(ScriptedSeed.listen(torrent));
+  const out = await emptyFolder();
+  await session.add(torrent.bytes, { out, peers: [{ host: '127.0.0.1', port: seed.port }] }).done;
+  expect(await readFile(join(out, torrent.name))).toEqual(torrent.payload);
+  await session.close();
+  expect(lines).toEqual([]);
+});
 
 it('a session whose port the gateway does not map announces its own', async () => {
   const { at } = await udpGateway((bytes) => {

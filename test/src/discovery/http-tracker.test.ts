@@ -3,6 +3,7 @@ import type http from 'node:http';
 import zlib from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpTrackerDeps, type HttpTrackerOptions, HttpTrackers } from '../../../src/discovery/http-tracker.js';
+import { systemLookup } from '../../../src/discovery/lookup.js';
 import { DEFAULTS } from '../../../src/options.js';
 import type { Family } from '../../../src/protocol/address.js';
 import { type AnnounceAnswer, type AnnounceRequest, TrackerError } from '../../../src/protocol/announce.js';
@@ -33,7 +34,10 @@ async function tcp(serve: Parameters<typeof scriptedTcp>[0]): Promise<ScriptedSe
 }
 
 function client(options: Partial<HttpTrackerOptions> = {}, deps: Partial<HttpTrackerDeps> = {}): HttpTrackers {
-  const trackers = new HttpTrackers({ ...DEFAULTS, ...options }, { userAgent: 'spate/1.2.3', ...deps });
+  const trackers = new HttpTrackers(
+    { ...DEFAULTS, ...options },
+    { userAgent: 'spate/1.2.3', lookup: systemLookup, findPeers: async () => [], ...deps },
+  );
   cleanups.push(() => trackers.close());
   return trackers;
 }
@@ -79,18 +83,23 @@ describe('an HTTP announce', () => {
     expect(await announce(origin)).toMatchObject({ peers: PEERS });
   });
 
-  it('looks up peers that are given by name and leaves out those it cannot find', async () => {
+  it('has peers looked up that are given by name, unless it tells of an end', async () => {
     const peer = (ip: string): string => `d2:ip${ip.length}:${ip}4:porti80ee`;
     const { origin } = await server((_, response) => {
-      response.end(`d5:peersl${peer('a.example')}${peer('b.example')}${peer('1.2.3.4')}ee`);
+      response.end(`d5:peersl${peer('a.example')}${peer('1.2.3.4')}ee`);
     });
-    const lookup = async (name: string): Promise<string[]> => {
-      if (name === 'b.example') throw new Error('ENOTFOUND');
-      return ['::ffff:9.9.9.9', '8.8.8.8'];
+    const asked: unknown[] = [];
+    const findPeers: HttpTrackerDeps['findPeers'] = async (named) => {
+      asked.push(named);
+      return [{ host: '9.9.9.9', port: 80 }];
     };
-    const { peers, names } = await client({}, { lookup }).announce(origin, REQUEST, never);
-    expect(peers).toEqual([...PEERS, { host: '9.9.9.9', port: 80 }]);
-    expect(names).toEqual([]);
+    const trackers = client({}, { findPeers });
+    const peersAt = async (event: AnnounceRequest['event']): Promise<unknown> =>
+      (await trackers.announce(origin, { ...REQUEST, event }, never)).peers;
+    expect(await peersAt('started')).toEqual([...PEERS, { host: '9.9.9.9', port: 80 }]);
+    expect(await peersAt('completed')).toEqual(PEERS);
+    expect(await peersAt('stopped')).toEqual(PEERS);
+    expect(asked).toEqual([[{ host: 'a.example', port: 80 }]]);
   });
 
   it('finds the tracker itself through the look-up it was given', async () => {
@@ -257,6 +266,46 @@ describe('an HTTP announce that goes wrong', () => {
         new TrackerError('expected an answer of at most 2048 bytes, got more'),
       );
     }
+  });
+
+  it('refuses an endless row of interim answers, and another protocol', async () => {
+    const endless = await tcp((socket) => {
+      const more = (): void => {
+        while (!socket.destroyed && socket.write('HTTP/1.1 102 Processing\r\n\r\n'.repeat(1000)));
+      };
+      socket.once('data', more).on('drain', more);
+    });
+    await expect(announce(endless.origin)).rejects.toThrow(new TrackerError('expected an answer, got 17 interim ones'));
+    const other = await tcp((socket) => {
+      socket.once('data', () =>
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'),
+      );
+    });
+    await expect(announce(other.origin)).rejects.toThrow(new TrackerError('the tracker answered 101'));
+  });
+
+  it('reads an answer after a few interim ones', async () => {
+    const { origin } = await server((_, response) => {
+      for (let sent = 0; sent < 5; sent++) response.writeProcessing();
+      response.end(GOOD);
+    });
+    expect(await announce(origin)).toMatchObject({ peers: PEERS });
+  });
+
+  it('refuses a long body in chunks of a byte, and takes one in chunks of some', async () => {
+    const chunked = (chunk: string, count: number): Promise<ScriptedServer> =>
+      tcp((socket) => {
+        const body = `d5:peers0:1:x${chunk.length * count}:${chunk.repeat(count)}e`;
+        const pieces = [body.slice(0, -chunk.length * count - 1), ...new Array<string>(count).fill(chunk), 'e'];
+        const frames = pieces.map((piece) => `${piece.length.toString(16)}\r\n${piece}\r\n`);
+        socket.once('data', () => {
+          socket.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${frames.join('')}0\r\n\r\n`);
+        });
+      });
+    const crumbs = await chunked('x', 100_000);
+    await expect(announce(crumbs.origin)).rejects.toThrow(new TrackerError('expected an answer, got crumbs of one'));
+    const small = await chunked('x'.repeat(20), 50_000);
+    expect(await announce(small.origin)).toMatchObject({ peers: [] });
   });
 
   it('gives up on a tracker that accepts and stays silent, and on one that never finishes', async () => {

@@ -5,7 +5,6 @@ import {
   netLookup,
   noAddress,
   reasonOf,
-  sharedLookup,
   systemLookup,
   usableFamily,
 } from '../../../src/discovery/lookup.js';
@@ -97,26 +96,5 @@ describe('reasonOf', () => {
 
   it.each(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'])('takes %s for no way', (code) => {
     expect(reasonOf([Object.assign(new Error('no way'), { code }), refused])).toBe(refused.message);
-  });
-});
-
-describe('sharedLookup', () => {
-  it('asks once for all who wait, and again for who comes later', async () => {
-    let count = 0;
-    const shared = sharedLookup(async (name) => [`${name}${++count}`]);
-    expect(await Promise.all([shared('a'), shared('b'), shared('a')])).toEqual([['a1'], ['b2'], ['a1']]);
-    expect(await shared('a')).toEqual(['a3']);
-  });
-
-  it('lets all who wait know of a failure, and forgets it', async () => {
-    let fails = true;
-    const shared = sharedLookup(async () => {
-      if (fails) throw new Error('no');
-      return ['1.2.3.4'];
-    });
-    const results = await Promise.allSettled([shared('a'), shared('a')]);
-    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-    fails = false;
-    expect(await shared('a')).toEqual(['1.2.3.4']);
   });
 });

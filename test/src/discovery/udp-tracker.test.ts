@@ -2,6 +2,7 @@ import dgram from 'node:dgram';
 import { setMaxListeners } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/discovery/clock.js';
+import { systemLookup } from '../../../src/discovery/lookup.js';
 import { type UdpTrackerDeps, type UdpTrackerOptions, UdpTrackers } from '../../../src/discovery/udp-tracker.js';
 import type { Family } from '../../../src/protocol/address.js';
 import { type AnnounceAnswer, TrackerError } from '../../../src/protocol/announce.js';
@@ -44,7 +45,7 @@ const wellBehaved: UdpScript = (packet, reply) =>
 const PATIENT = { udpResendMs: 10_000, udpTotalMs: 20_000 };
 
 function client(options: Partial<UdpTrackerOptions> = {}, deps: Partial<UdpTrackerDeps> = {}): UdpTrackers {
-  const tracker = new UdpTrackers({ ...PATIENT, ...options }, { random: Math.random, ...deps });
+  const tracker = new UdpTrackers({ ...PATIENT, ...options }, { random: Math.random, lookup: systemLookup, ...deps });
   cleanups.push(() => tracker.close());
   return tracker;
 }

@@ -196,6 +196,12 @@ describe('parseHttpAnswer', () => {
     expect(failureIn(bytes(body))).toBeUndefined();
   });
 
+  it.each(['9007199254740992', '-18446744073709551616', '9'.repeat(400)])('takes %s for no number', (huge) => {
+    const answer = parseHttpAnswer(bytes(`d8:completei${huge}e8:intervali${huge}e5:peers6:\x01\x02\x03\x04\x00\x50e`));
+    expect(answer).toMatchObject({ peers: [{ host: '1.2.3.4', port: 80 }] });
+    expect([answer.intervalMs, answer.seeders]).toEqual([undefined, undefined]);
+  });
+
   it('throws nothing but a TrackerError, whatever the bytes', () => {
     const tokens = fc.constantFrom(
       'd',

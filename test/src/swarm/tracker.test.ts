@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Announcer } from '../../../src/discovery/announcer.js';
 import { systemClock } from '../../../src/discovery/clock.js';
 import { HttpTrackers } from '../../../src/discovery/http-tracker.js';
+import { systemLookup } from '../../../src/discovery/lookup.js';
 import { UdpTrackers } from '../../../src/discovery/udp-tracker.js';
 import { SpateError } from '../../../src/errors.js';
 import { DEFAULTS } from '../../../src/options.js';
@@ -34,8 +35,8 @@ interface Clients {
 
 function clients(): Clients {
   const made = {
-    http: new HttpTrackers(DEFAULTS, { userAgent: 'spate/1.2.3' }),
-    udp: new UdpTrackers(DEFAULTS, { random: Math.random }),
+    http: new HttpTrackers(DEFAULTS, { userAgent: 'spate/1.2.3', lookup: systemLookup, findPeers: async () => [] }),
+    udp: new UdpTrackers(DEFAULTS, { random: Math.random, lookup: systemLookup }),
   };
   cleanups.push(
     () => made.http.close(),
@@ -334,7 +335,7 @@ describe('an announcer of a dual-stack session', () => {
     });
     cleanups.push(four.close, six.close);
     const lookup = async (): Promise<string[]> => ['127.0.0.1', '::1'];
-    const http = new HttpTrackers(DEFAULTS, { userAgent: 'spate/1.2.3', lookup });
+    const http = new HttpTrackers(DEFAULTS, { userAgent: 'spate/1.2.3', lookup, findPeers: async () => [] });
     const udp = new UdpTrackers(DEFAULTS, { random: Math.random, lookup });
     cleanups.push(
       () => http.close(),

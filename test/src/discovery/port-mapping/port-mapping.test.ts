@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/discovery/clock.js';
@@ -86,13 +86,20 @@ describe('UPnP', () => {
   const TYPE = 'urn:schemas-upnp-org:service:WANIPConnection:1';
   const fault = (code: number): [number, string] => [500, `<errorCode>${code}</errorCode>`];
 
-  /** @param answer to a SOAP call, by its body */
-  async function upnp(answer: (call: string) => [number, string], description?: string) {
+  /**
+   * @param answer to a SOAP call, by its body
+   * @param description what is told of the services, or what tells it
+   */
+  async function upnp(
+    answer: (call: string) => [number, string],
+    description?: string | ((response: ServerResponse) => void),
+  ) {
     const calls: string[] = [];
     const server = createServer(async (request: IncomingMessage, response) => {
       let body = '';
       for await (const chunk of request) body += chunk;
       if (request.method === 'GET') {
+        if (typeof description === 'function') return description(response);
         const xml = `<service><serviceType>${TYPE}</serviceType><controlURL>/c</controlURL></service>`;
         response.end(description ?? xml);
         return;
@@ -102,7 +109,10 @@ describe('UPnP', () => {
       response.writeHead(status).end(text);
     }).listen(0, HOST);
     await once(server, 'listening');
-    closers.push(() => server.close());
+    closers.push(() => {
+      server.close();
+      server.closeAllConnections();
+    });
     const url = `http://${HOST}:${(server.address() as AddressInfo).port}/d.xml`;
     const { at } = await udpGateway(() => `HTTP/1.1 200 OK\r\nLOCATION: ${url}\r\n\r\n`);
     const make = ({ options = {}, ...deps }: Partial<UpnpDeps> & { options?: Partial<Options> } = {}) =>
@@ -154,6 +164,44 @@ describe('UPnP', () => {
     await until(() => clock.sleeping === 1);
     await clock.advance(DEFAULTS.natSearchMs);
     await failed;
+  });
+
+  it('follows no description that redirects', async () => {
+    const asked: string[] = [];
+    const { calls, make } = await upnp(
+      () => [200, ''],
+      (response) => {
+        asked.push(response.req.url!);
+        response.writeHead(302, { location: '/elsewhere.xml' }).end();
+      },
+    );
+    const clock = new VirtualClock();
+    const failed = expect(make({ clock }).map(1, 1, never)).rejects.toThrow(
+      "the gateway's description: HTTP status 302",
+    );
+    await until(() => asked.length === 1 && clock.sleeping === 1);
+    await clock.advance(DEFAULTS.natSearchMs);
+    await failed;
+    expect({ asked, calls }).toEqual({ asked: ['/d.xml'], calls: [] });
+  });
+
+  it('gives up a description that trickles', async () => {
+    const [clock, sent] = [new VirtualClock(), [] as ServerResponse[]];
+    const { make } = await upnp(
+      () => [200, ''],
+      (response) => sent.push(response),
+    );
+    const failed = expect(make({ clock }).map(1, 1, never)).rejects.toThrow(
+      'the gateway gave no answer within 5000 ms',
+    );
+    await until(() => sent.length === 1);
+    for (let second = 0; second < 5; second++) {
+      sent[0]!.write(' ');
+      await clock.advance(1_000);
+    }
+    await failed;
+    await once(sent[0]!, 'close');
+    expect(clock.sleeping).toBe(0);
   });
 
   it('does not hear what has no address of a gateway', async () => {
