@@ -1,14 +1,14 @@
 /**
- * Which pieces of a range are on disk and match their SHA-1 (BEP 3). Synchronous, for a thread that does nothing else, or a
- * few MiB on main. What is missing or short makes its pieces bad, no error; whatever else keeps a file from being read is one.
+ * Which pieces of a range are on disk and match their SHA-1 (BEP 3): synchronously, for a thread that does nothing else, or, for a
+ * few MiB on main, with reads that it need not wait for. What is missing or short makes its pieces bad, no error; whatever else keeps a file from being read is one.
  */
 import { createHash, hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, read, readSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ErrorCode, fileError } from '../errors.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import { Geometry, type GeometryShape, type PieceIndex } from '../torrent/geometry.js';
-import { isAbsence, OPEN_TO_READ } from './disk.js';
+import { call, isAbsence, OPEN_TO_READ } from './disk.js';
 import { isInside, outside } from './folders.js';
 import { type FileEntry, fileAt, spans } from './layout.js';
 import { notAFile, openError } from './torrent-file.js';
@@ -35,6 +35,10 @@ export const CHUNK_BYTES = 1_048_576;
 
 const HASH_BYTES = 20;
 
+/** A read that hashing waits for; to be answered with the bytes that were read, or thrown back. */
+type Read = readonly [fd: number, target: Uint8Array, at: number, length: number, position: number];
+type Reading<T> = Generator<Read, T, number>;
+
 /**
  * Hashes a range of pieces.
  * @param chunk memory to read into, for reuse; it decides how much is read at a time
@@ -42,6 +46,36 @@ const HASH_BYTES = 20;
  * @throws SpateError (LOCAL_IO) naming the file
  */
 export function hashPieces(task: HashTask, chunk: Uint8Array): Bitfield {
+  const steps = hashSteps(task, chunk);
+  let step = steps.next();
+  while (!step.done) {
+    let read: number;
+    try {
+      read = readSync(...step.value);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next(read);
+  }
+  return step.value;
+}
+
+/** As `hashPieces`, for a thread that must not wait for the disk: reading leaves it free. */
+export async function hashPiecesAside(task: HashTask, chunk: Uint8Array): Promise<Bitfield> {
+  const steps = hashSteps(task, chunk);
+  let step = steps.next();
+  while (!step.done) {
+    const [fd, ...where] = step.value;
+    step = await call<number>((done) => read(fd, ...where, done)).then(
+      (bytes) => steps.next(bytes),
+      (error: unknown) => steps.throw(error),
+    );
+  }
+  return step.value;
+}
+
+function* hashSteps(task: HashTask, chunk: Uint8Array): Reading<Bitfield> {
   const geometry = new Geometry(task.geometry);
   const reader = new Reader(task.root, task.files);
   const good = new Bitfield(task.pieceCount);
@@ -59,12 +93,12 @@ export function hashPieces(task: HashTask, chunk: Uint8Array): Bitfield {
       if (piece >= end) return good;
       const next = Math.min(piece + batch, end);
       // All at once when all is there, else each piece by itself.
-      if (next - piece > 1 && readRun(reader, geometry, piece, next, chunk)) {
+      if (next - piece > 1 && (yield* readRun(reader, geometry, piece, next, chunk))) {
         for (let at = 0; piece < next; piece++, at += geometry.pieceLength) {
           judge(piece, hash('sha1', chunk.subarray(at, at + geometry.lengthOf(piece as PieceIndex)), 'buffer'));
         }
       } else {
-        for (; piece < next; piece++) judge(piece, digestOf(reader, geometry, piece, chunk));
+        for (; piece < next; piece++) judge(piece, yield* digestOf(reader, geometry, piece, chunk));
       }
     }
   } finally {
@@ -96,24 +130,30 @@ export function firstOnDisk(
 }
 
 /** Reads the pieces from `piece` to before `next`. @returns whether every byte is there */
-function readRun(reader: Reader, geometry: Geometry, piece: number, next: number, chunk: Uint8Array): boolean {
+function* readRun(
+  reader: Reader,
+  geometry: Geometry,
+  piece: number,
+  next: number,
+  chunk: Uint8Array,
+): Reading<boolean> {
   const offset = piece * geometry.pieceLength;
   const end = Math.min(next * geometry.pieceLength, geometry.length);
-  return reader.read(offset, chunk.subarray(0, end - offset));
+  return yield* reader.read(offset, chunk.subarray(0, end - offset));
 }
 
 /** The SHA-1 of one piece, however long; `undefined` when a byte is missing. */
-function digestOf(reader: Reader, geometry: Geometry, piece: number, chunk: Uint8Array): Buffer | undefined {
+function* digestOf(reader: Reader, geometry: Geometry, piece: number, chunk: Uint8Array): Reading<Buffer | undefined> {
   const offset = piece * geometry.pieceLength;
   const length = geometry.lengthOf(piece as PieceIndex);
   if (length <= chunk.byteLength) {
     const bytes = chunk.subarray(0, length);
-    return reader.read(offset, bytes) ? hash('sha1', bytes, 'buffer') : undefined;
+    return (yield* reader.read(offset, bytes)) ? hash('sha1', bytes, 'buffer') : undefined;
   }
   const sha1 = createHash('sha1');
   for (let begin = 0; begin < length; begin += chunk.byteLength) {
     const bytes = chunk.subarray(0, Math.min(chunk.byteLength, length - begin));
-    if (!reader.read(offset + begin, bytes)) return undefined;
+    if (!(yield* reader.read(offset + begin, bytes))) return undefined;
     sha1.update(bytes);
   }
   return sha1.digest();
@@ -144,11 +184,12 @@ class Reader {
   }
 
   /** Fills the target from a byte of the torrent on. @returns whether every byte is there */
-  read(offset: number, target: Uint8Array): boolean {
+  *read(offset: number, target: Uint8Array): Reading<boolean> {
     let at = 0;
     for (const { file, position, length } of spans(this.#files, offset, target.byteLength)) {
       if (this.#files[file]!.pad) target.fill(0, at, at + length);
-      else if (this.sizeOf(file) < position + length || !this.#fill(target, at, length, position)) return false;
+      else if (this.sizeOf(file) < position + length) return false;
+      else if (!(yield* this.#fill(target, at, length, position))) return false;
       at += length;
     }
     return true;
@@ -161,11 +202,11 @@ class Reader {
     this.#size = 0;
   }
 
-  #fill(target: Uint8Array, at: number, length: number, position: number): boolean {
+  *#fill(target: Uint8Array, at: number, length: number, position: number): Reading<boolean> {
     for (let done = 0; done < length; ) {
       let read: number;
       try {
-        read = readSync(this.#fd, target, at + done, length - done, position + done);
+        read = yield [this.#fd, target, at + done, length - done, position + done];
       } catch (error) {
         throw fileError(`read ${this.#path(this.#file)}`, error);
       }

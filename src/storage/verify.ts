@@ -10,7 +10,7 @@ import { BUILT } from '../package.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry } from '../torrent/geometry.js';
 import { isAbsence } from './disk.js';
-import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPieces } from './hash-pieces.js';
+import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPiecesAside } from './hash-pieces.js';
 import { type FileEntry, fileAt } from './layout.js';
 
 export interface VerifyInput {
@@ -62,7 +62,7 @@ export async function verifyFiles(input: VerifyInput): Promise<Bitfield> {
     if (hashable > MAIN_BYTES) break;
   }
   if (hashable > MAIN_BYTES) await hashOnThreads(input, chain(ahead, planned), good);
-  else if (ahead.length > 0) hashHere(input, ahead, good);
+  else if (ahead.length > 0) await hashHere(input, ahead, good);
   onProgress?.(geometry.length);
   return good;
 }
@@ -129,10 +129,11 @@ function* chain(first: readonly Range[], rest: Iterable<Range>): Generator<Range
   yield* rest;
 }
 
-function hashHere(input: VerifyInput, ranges: readonly Range[], good: Bitfield): void {
+async function hashHere(input: VerifyInput, ranges: readonly Range[], good: Bitfield): Promise<void> {
   const chunk = new Uint8Array(Math.min(CHUNK_BYTES, input.geometry.length));
   for (const range of ranges) {
-    for (const index of hashPieces(taskOf(input, range), chunk)) good.set(range.firstPiece + index);
+    input.signal?.throwIfAborted();
+    for (const index of await hashPiecesAside(taskOf(input, range), chunk)) good.set(range.firstPiece + index);
   }
 }
 
