@@ -92,7 +92,7 @@ export function watchInterruption(onFirst: () => void, onSecond?: (exitCode: num
 
 /**
  * Exits although the thread pool is busy, as with a look-up of a name server that does not answer: whoever takes this program's
- * place has no threads to wait for. Node 22.15 and later can; an older one waits, some 10 s for a look-up.
+ * place has no threads to wait for. Node 22.15 and later can; an older one waits, 10 to 20 s for look-ups.
  */
 function becomeExit(): void {
   const { execve } = process as { execve?: (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never };
