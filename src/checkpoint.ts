@@ -14,6 +14,7 @@ import { fold } from './protocol/paths.js';
 import type { Disk } from './storage/disk.js';
 import { flushFile, recordAll, recordOf, type Trust, trustIn } from './storage/file-records.js';
 import type { FolderFlushes } from './storage/folder-flush.js';
+import { takeFolderLock } from './storage/folder-lock.js';
 import { realPath } from './storage/folders.js';
 import { each } from './storage/lanes.js';
 import { type FileEntry, spans } from './storage/layout.js';
@@ -53,7 +54,7 @@ export class Checkpoint {
   readonly #places: readonly FileEntry[];
   /** The place of each file. */
   readonly #placeOf: readonly number[];
-  #lock: Lock | undefined;
+  readonly #locks: Lock[] = [];
   /** Pieces that are flushed. */
   readonly #flushed: Bitfield;
   /** Pieces that are written, or were found written, since the last flush. */
@@ -93,12 +94,15 @@ export class Checkpoint {
    */
   async lock(): Promise<void> {
     const { stateFolder, random, root, name, onWarning } = this.#settings;
+    const inFolder = await takeFolderLock(root, fold(name));
+    if (inFolder !== undefined) this.#locks.push(inFolder);
     try {
-      this.#lock = await takeLock(lockFolder(stateFolder), this.#lockKey, random);
+      const byPath = inFolder && (await takeLock(lockFolder(stateFolder), this.#lockKey, random));
+      if (byPath !== undefined) return void this.#locks.push(byPath);
     } catch (error) {
-      return onWarning(`${messageOf(error)}; nothing keeps a second download of ${name} out of ${root}`);
+      return onWarning(`${messageOf(error)}; a second download of ${name} into ${root} may not be kept out`);
     }
-    if (this.#lock !== undefined) return;
+    this.close();
     throw new SpateError(
       'ALREADY_RUNNING',
       `${name} is being downloaded into ${root} by another process; wait for it, or stop it`,
@@ -209,8 +213,7 @@ export class Checkpoint {
 
   /** Gives the lock back. Safe to call again. */
   close(): void {
-    this.#lock?.release();
-    this.#lock = undefined;
+    for (const lock of this.#locks.splice(0)) lock.release();
   }
 
   async #save(): Promise<void> {

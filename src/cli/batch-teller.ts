@@ -52,10 +52,13 @@ export class BatchTeller {
     return combinedExitCode([...invalid, ...items]);
   }
 
-  /** @throws SpateError for a file of events or a report that cannot be written */
-  open(): void {
+  /**
+   * @param onBroken told when the file of events cannot be written any more
+   * @throws SpateError for a file of events or a report that cannot be written
+   */
+  open(onBroken: (error: SpateError) => void): void {
     for (const path of this.#flags.report ?? []) reportFormat(path);
-    this.#events = openEvents(this.#flags, this.#output);
+    this.#events = openEvents(this.#flags, this.#output, onBroken);
     this.#events.emit('start', { version: VERSION });
   }
 

@@ -51,14 +51,19 @@ export interface EventLog {
 
 /**
  * The log that the flags ask for, to nowhere when they do not; a file is begun anew.
+ * @param onBroken told once when the file cannot be written any more: there are no more of them
  * @throws SpateError (USAGE) when stdout is asked for twice, (LOCAL_IO) when the file cannot be written
  */
-export function openEvents({ json, events }: Pick<OutputFlags, 'json'> & EventFlags, output: Output): EventLog {
+export function openEvents(
+  { json, events }: Pick<OutputFlags, 'json'> & EventFlags,
+  output: Output,
+  onBroken: (error: SpateError) => void,
+): EventLog {
   if (events === undefined) return { emit: () => {}, close: () => {} };
   if (json && events === STDOUT) {
     throw new SpateError('USAGE', '--json and --events both write to stdout; name a file: --events=FILE');
   }
-  const file = events === STDOUT ? undefined : new EventFile(events, output);
+  const file = events === STDOUT ? undefined : new EventFile(events, onBroken);
   let seq = 0;
   return {
     emit(type, fields = {}) {
@@ -89,13 +94,13 @@ export function eventOf(event: DownloadEvent): [EventType, Readonly<Record<strin
 /** Lines go to the kernel as they come: after a kill they are there. */
 class EventFile {
   readonly #path: string;
-  readonly #output: Output;
+  readonly #onBroken: (error: SpateError) => void;
   readonly #fd: number;
   #isBroken = false;
 
-  constructor(path: string, output: Output) {
+  constructor(path: string, onBroken: (error: SpateError) => void) {
     this.#path = path;
-    this.#output = output;
+    this.#onBroken = onBroken;
     try {
       this.#fd = openSync(path, 'w', 0o644);
     } catch (error) {
@@ -111,7 +116,7 @@ class EventFile {
     } catch (error) {
       // A gap would be worse than an end.
       this.#isBroken = true;
-      this.#output.warning(`${fileError(`write events to ${this.#path}`, error).message}; there are no more of them`);
+      this.#onBroken(fileError(`write events to ${this.#path}`, error));
     }
   }
 

@@ -1,5 +1,5 @@
 /** What the process ends with. The numbers are a contract: scripts branch on them. */
-import { type ErrorCode, SpateError } from '../errors.js';
+import { type ErrorCode, fileError, SpateError } from '../errors.js';
 
 export const EXIT = {
   ok: 0,
@@ -33,6 +33,13 @@ const BY_ERROR: Readonly<Record<ErrorCode, number>> = {
 
 export function exitCodeOf(error: unknown): number {
   return error instanceof SpateError ? BY_ERROR[error.code] : EXIT.internal;
+}
+
+/** What becomes of a process whose data cannot be written to stdout, and why. */
+export function stdoutError(error: Error): { readonly exitCode: number; readonly reason: Error } {
+  const reason = fileError('write to stdout', error);
+  const isPipe = (error as NodeJS.ErrnoException).code === 'EPIPE';
+  return { exitCode: isPipe ? EXIT.pipe : exitCodeOf(reason), reason };
 }
 
 /** One code for several torrents: the common one, or that they differ. */

@@ -1,23 +1,31 @@
 /**
- * What ends the process early: INT, TERM, and a reader of stdout that has left. The first asks for an orderly end, a second
- * signal gets an immediate one: what is on disk is safe at any time.
+ * What ends the process early: INT, TERM, and data that nobody gets, as their reader has left or their disk is full. The first asks
+ * for an orderly end, a second signal gets an immediate one: what is on disk is safe at any time.
  */
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
-import { EXIT } from './exit-codes.js';
+import { stdoutError } from './exit-codes.js';
 
 export interface Interruption {
   /** Aborted by the first. */
   readonly signal: AbortSignal;
+  /** Asks for an orderly end. */
+  interrupt(exitCode: number): void;
   /** What to exit with; `undefined` as long as nothing has happened. */
   readonly exitCode: number | undefined;
   /** Resolves when the orderly end has taken so long that it is given up: the disk or something else hangs. */
   readonly overdue: Promise<void>;
   /** Ends the process by the signal it got, which shells report as 128 + its number. Does not return when there was one. */
   die(): void;
+  /** For a process that has nothing left to do: ends it when something that hangs still keeps it, by `die` or with its exit code. */
+  dieSoon(): void;
   /** Gives the signals back their default meaning. */
   release(): void;
 }
 
+/** What keeps the process longer than that when all is done hangs. */
+const LINGER_MS = 200;
+const SHELL = '/bin/sh';
 /** With what is left to say, within 3 s. */
 const OVERDUE_MS = 2_600;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -45,30 +53,48 @@ export function watchInterruption(onFirst: () => void, onSecond?: (exitCode: num
     release();
     if (first !== undefined) process.kill(process.pid, first);
   };
+  const dieSoon = (): void => {
+    // Not waited for: this finds the loop alive, or never runs.
+    const timer = setInterval(() => {
+      if (process.stdout.writableLength + process.stderr.writableLength > 0) return;
+      clearInterval(timer);
+      die();
+      becomeExit();
+    }, LINGER_MS).unref();
+  };
   const interrupt = (code: number): void => {
     exitCode ??= code;
+    timer ??= setTimeout(onOverdue, OVERDUE_MS);
     controller.abort();
   };
   const onSignal = (name: (typeof SIGNALS)[number]): void => {
     const code = 128 + constants.signals[name];
     first ??= name;
     if (controller.signal.aborted) return onSecond === undefined ? die() : onSecond(code);
-    timer = setTimeout(onOverdue, OVERDUE_MS);
     interrupt(code);
     onFirst();
   };
-  const onStdoutError = (error: NodeJS.ErrnoException): void => {
-    if (error.code === 'EPIPE') interrupt(EXIT.pipe);
-  };
+  const onStdoutError = (error: Error): void => interrupt(stdoutError(error).exitCode);
   for (const name of SIGNALS) process.on(name, onSignal);
   process.stdout.on('error', onStdoutError);
   return {
     signal: controller.signal,
+    interrupt,
     get exitCode() {
       return exitCode;
     },
     overdue,
     die,
+    dieSoon,
     release,
   };
+}
+
+/**
+ * Exits although the thread pool is busy, as with a look-up of a name server that does not answer: whoever takes this program's
+ * place has no threads to wait for. Node 22.15 and later can; an older one waits, 10 to 20 s for look-ups.
+ */
+function becomeExit(): void {
+  const { execve } = process as { execve?: (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never };
+  if (existsSync(SHELL)) execve?.(SHELL, ['sh', '-c', `exit ${process.exitCode ?? 0}`], {});
 }

@@ -6,7 +6,7 @@ import { VERSION } from '../package.js';
 import { addBatch } from './batch.js';
 import { addBench } from './bench.js';
 import { withBareEvents } from './events.js';
-import { EXIT, exitCodeOf } from './exit-codes.js';
+import { EXIT, exitCodeOf, stdoutError } from './exit-codes.js';
 import { addGet } from './get.js';
 import { addInfo } from './info.js';
 import { Output } from './output.js';
@@ -26,8 +26,9 @@ Examples:
 \`spate get --help\` lists the flags of a download.`;
 
 raiseHeapLimit();
-process.stdout.on('error', onPipeError);
-process.stderr.on('error', onPipeError);
+process.stdout.once('error', onStdoutError).on('error', () => {});
+// A log that cannot be written, on a full disk or to a reader that has left, is no reason to end anything.
+process.stderr.on('error', () => {});
 process.on('uncaughtException', (error) => {
   fail(error);
   process.exit();
@@ -71,8 +72,9 @@ function usageError(text: string): string {
   return `spate: ${line}; see \`spate --help\`\n`;
 }
 
-/** The reader has left: a quiet end. */
-function onPipeError(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exitCode = EXIT.pipe;
+/** Data are lost. Quiet when their reader has left; what is under way ends by itself (`interruption.ts`). */
+function onStdoutError(error: Error): void {
+  const { exitCode, reason } = stdoutError(error);
+  if (exitCode !== EXIT.pipe) new Output({}).error(reason);
+  process.exitCode = exitCode;
 }

@@ -28,11 +28,11 @@ import { stateFolder } from './xdg.js';
 export async function batch(sources: readonly string[], flags: BatchFlags): Promise<number> {
   const output = new Output(flags);
   const teller = new BatchTeller(flags, output);
-  const ended = await runOrderly(output, (signal) => runBatch(sources, flags, teller, output, signal));
+  const ended = await runOrderly(output, (signal, stop) => runBatch(sources, flags, teller, output, signal, stop));
   const ownCode = ended.exitCode(teller.exitCode);
   const exitCode = ended.isOverdue ? ownCode : await teller.sumUp(ownCode, ended.failure);
   ended.leave();
-  return exitCode;
+  return ended.exitCode(exitCode);
 }
 
 async function runBatch(
@@ -41,13 +41,14 @@ async function runBatch(
   teller: BatchTeller,
   output: Output,
   signal: AbortSignal,
+  stop: (error: SpateError) => void,
 ): Promise<void> {
   requireSources(sources, flags);
   const { report = [], failed, events } = flags;
   const reports = failed === undefined ? report : [...report, failed];
   requireNoSource(events === undefined || events === '-' ? reports : [...reports, events], sources);
   for (const path of reports) await requireWritable(path);
-  teller.open();
+  teller.open(stop);
   const intake = new Intake(flags, teller);
   const first = await intake.read(sources, signal);
   if (first === undefined) return;

@@ -55,8 +55,8 @@ export async function run(settings: RunSettings): Promise<number> {
   const output = new Output(flags);
   let events: EventLog | undefined;
   const jobs = sources.map((source) => new Job(source, output, (type, fields) => events?.emit(type, fields)));
-  const ended = await runOrderly(output, async (signal) => {
-    events = openEvents(flags, output);
+  const ended = await runOrderly(output, async (signal, stop) => {
+    events = openEvents(flags, output, stop);
     events.emit('start', { version: VERSION });
     await load(jobs, signal);
     if (jobs.some(({ error }) => error === undefined)) await runJobs(jobs, settings, output, signal);
@@ -72,7 +72,7 @@ export async function run(settings: RunSettings): Promise<number> {
   events?.close();
   events = undefined;
   ended.leave();
-  return exitCode;
+  return ended.exitCode(exitCode);
 }
 
 /** One after the other: two may want stdin. */

@@ -9,7 +9,7 @@ import type { FileSelection } from '../storage/selection.js';
 import { escapeControls, hex, jsonLine } from '../text.js';
 import type { Bitfield } from '../torrent/bitfield.js';
 import { formatBytes, formatPart, formatPercent, formatRate, formatSeconds } from '../units.js';
-import { EXIT, exitCodeOf } from './exit-codes.js';
+import { EXIT } from './exit-codes.js';
 import {
   addDataArguments,
   addOutputFlags,
@@ -18,8 +18,8 @@ import {
   type SelectFlags,
   selectionOf,
 } from './flags.js';
-import { watchInterruption } from './interruption.js';
 import { rounded } from './job.js';
+import { runOrderly } from './orderly.js';
 import { Output } from './output.js';
 import { showFigures } from './progress.js';
 
@@ -56,23 +56,21 @@ export function addVerify(program: Command): void {
 
 async function verify(source: string, dir: string, flags: OutputFlags & SelectFlags): Promise<number> {
   const output = new Output(flags);
-  const interruption = watchInterruption(() => output.note('stopping'));
-  try {
+  let own: number = EXIT.ok;
+  const ended = await runOrderly(output, async (signal) => {
     const { readTorrent } = await import('./sources.js');
-    const metainfo = await readTorrent(source, interruption.signal);
-    const verdict = await judge(metainfo, dir, selectionOf(flags), output, interruption.signal);
-    const exitCode = codeOf(verdict);
-    if (flags.json) output.data(jsonLine(verdictJson(verdict, dir, exitCode)));
+    const metainfo = await readTorrent(source, signal);
+    const verdict = await judge(metainfo, dir, selectionOf(flags), output, signal);
+    own = codeOf(verdict);
+    if (flags.json) output.data(jsonLine(verdictJson(verdict, dir, own)));
     else tell(verdict, dir, output);
-    return exitCode;
-  } catch (error) {
-    if (interruption.exitCode !== undefined) return interruption.exitCode;
-    output.error(error);
-    if (flags.json) output.data(jsonLine({ type: 'verify', exitCode: exitCodeOf(error), error: factsOf(error) }));
-    return exitCodeOf(error);
-  } finally {
-    interruption.release();
+  });
+  const exitCode = ended.exitCode(own);
+  if (flags.json && ended.failure !== undefined) {
+    output.data(jsonLine({ type: 'verify', exitCode, error: factsOf(ended.failure) }));
   }
+  ended.leave();
+  return exitCode;
 }
 
 function codeOf({ damage, isUnjudged, good, pieces }: Verdict): number {

@@ -1,15 +1,16 @@
 /**
- * Which pieces of a range are on disk and match their SHA-1 (BEP 3). Synchronous, for a thread that does nothing else, or a
- * few MiB on main. What is missing or short makes its pieces bad, no error; whatever else keeps a file from being read is one,
- * unless the file is not chosen: then nothing of it is there.
+/**
+ * Which pieces of a range are on disk and match their SHA-1 (BEP 3): synchronously, for a thread that does nothing else, or, for a
+ * few MiB on main, with reads that it need not wait for. What is missing or short makes its pieces bad, no error; whatever else keeps
+ * a file from being read is one, unless the file is not chosen: then nothing of it is there.
  */
 import type { Hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, read, readSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ErrorCode, fileError, type SpateError } from '../errors.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import { Geometry, type GeometryShape, type PieceIndex } from '../torrent/geometry.js';
-import { isAbsence, OPEN_TO_READ } from './disk.js';
+import { call, isAbsence, OPEN_TO_READ } from './disk.js';
 import { isInside, outside } from './folders.js';
 import { type FileEntry, fileAt, spans } from './layout.js';
 import { notAFile, openError } from './torrent-file.js';
@@ -36,6 +37,12 @@ export interface Unread {
   readonly message: string;
 }
 
+/** The good pieces, counted from the first of the range; and what cannot be read. */
+export interface Hashed {
+  readonly good: Bitfield;
+  readonly unread: readonly Unread[];
+}
+
 /** What a thread answers: errors lose their code on the way from thread to thread, so it is data here. */
 export type HashResult =
   /** The good pieces of the range as a bitfield in wire form. */
@@ -47,13 +54,46 @@ export const CHUNK_BYTES = 1_048_576;
 
 const HASH_BYTES = 20;
 
+/** A read that hashing waits for; to be answered with the bytes that were read, or thrown back. */
+type Read = readonly [fd: number, target: Uint8Array, at: number, length: number, position: number];
+type Reading<T> = Generator<Read, T, number>;
+
 /**
  * Hashes a range of pieces.
  * @param chunk memory to read into, for reuse; it decides how much is read at a time
- * @returns the good pieces, counted from the first of the range; what cannot be read, by its index in the table of the task
  * @throws SpateError (LOCAL_IO) naming the file, unless it goes on
  */
-export function hashPieces(task: HashTask, chunk: Uint8Array): { good: Bitfield; unread: Unread[] } {
+export function hashPieces(task: HashTask, chunk: Uint8Array): Hashed {
+  const steps = hashSteps(task, chunk);
+  let step = steps.next();
+  while (!step.done) {
+    let read: number;
+    try {
+      read = readSync(...step.value);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next(read);
+  }
+  return step.value;
+}
+
+/** As `hashPieces`, for a thread that must not wait for the disk: reading leaves it free. */
+export async function hashPiecesAside(task: HashTask, chunk: Uint8Array): Promise<Hashed> {
+  const steps = hashSteps(task, chunk);
+  let step = steps.next();
+  while (!step.done) {
+    const [fd, ...where] = step.value;
+    step = await call<number>((done) => read(fd, ...where, done)).then(
+      (bytes) => steps.next(bytes),
+      (error: unknown) => steps.throw(error),
+    );
+  }
+  return step.value;
+}
+
+function* hashSteps(task: HashTask, chunk: Uint8Array): Reading<Hashed> {
   const geometry = new Geometry(task.geometry);
   const reader = new Reader(task);
   const good = new Bitfield(task.pieceCount);
@@ -71,12 +111,12 @@ export function hashPieces(task: HashTask, chunk: Uint8Array): { good: Bitfield;
       if (piece >= end) return { good, unread: [...reader.unread.values()] };
       const next = Math.min(piece + batch, end);
       // All at once when all is there, else each piece by itself.
-      if (next - piece > 1 && readRun(reader, geometry, piece, next, chunk)) {
+      if (next - piece > 1 && (yield* readRun(reader, geometry, piece, next, chunk))) {
         for (let at = 0; piece < next; piece++, at += geometry.pieceLength) {
           judge(piece, sha1Of(chunk.subarray(at, at + geometry.lengthOf(piece as PieceIndex))));
         }
       } else {
-        for (; piece < next; piece++) judge(piece, digestOf(reader, geometry, piece, chunk));
+        for (; piece < next; piece++) judge(piece, yield* digestOf(reader, geometry, piece, chunk));
       }
     }
   } finally {
@@ -108,24 +148,30 @@ export function firstOnDisk(
 }
 
 /** Reads the pieces from `piece` to before `next`. @returns whether every byte is there */
-function readRun(reader: Reader, geometry: Geometry, piece: number, next: number, chunk: Uint8Array): boolean {
+function* readRun(
+  reader: Reader,
+  geometry: Geometry,
+  piece: number,
+  next: number,
+  chunk: Uint8Array,
+): Reading<boolean> {
   const offset = piece * geometry.pieceLength;
   const end = Math.min(next * geometry.pieceLength, geometry.length);
-  return reader.read(offset, chunk.subarray(0, end - offset));
+  return yield* reader.read(offset, chunk.subarray(0, end - offset));
 }
 
 /** The SHA-1 of one piece, however long; `undefined` when a byte is missing. */
-function digestOf(reader: Reader, geometry: Geometry, piece: number, chunk: Uint8Array): Buffer | undefined {
+function* digestOf(reader: Reader, geometry: Geometry, piece: number, chunk: Uint8Array): Reading<Buffer | undefined> {
   const offset = piece * geometry.pieceLength;
   const length = geometry.lengthOf(piece as PieceIndex);
   if (length <= chunk.byteLength) {
     const bytes = chunk.subarray(0, length);
-    return reader.read(offset, bytes) ? sha1Of(bytes) : undefined;
+    return (yield* reader.read(offset, bytes)) ? sha1Of(bytes) : undefined;
   }
   let sha1: Hash | undefined;
   for (let begin = 0; begin < length; begin += chunk.byteLength) {
     const bytes = chunk.subarray(0, Math.min(chunk.byteLength, length - begin));
-    if (!reader.read(offset + begin, bytes)) return undefined;
+    if (!(yield* reader.read(offset + begin, bytes))) return undefined;
     if (sha1 === undefined && isZero(bytes)) continue;
     sha1 ??= afterZeros(begin);
     sha1.update(bytes);
@@ -162,11 +208,12 @@ class Reader {
   }
 
   /** Fills the target from a byte of the torrent on. @returns whether every byte is there */
-  read(offset: number, target: Uint8Array): boolean {
+  *read(offset: number, target: Uint8Array): Reading<boolean> {
     let at = 0;
     for (const { file, position, length } of spans(this.#files, offset, target.byteLength)) {
       if (this.#files[file]!.pad) target.fill(0, at, at + length);
-      else if (this.sizeOf(file) < position + length || !this.#fill(target, at, length, position)) return false;
+      else if (this.sizeOf(file) < position + length) return false;
+      else if (!(yield* this.#fill(target, at, length, position))) return false;
       at += length;
     }
     return true;
@@ -179,11 +226,11 @@ class Reader {
     this.#size = 0;
   }
 
-  #fill(target: Uint8Array, at: number, length: number, position: number): boolean {
+  *#fill(target: Uint8Array, at: number, length: number, position: number): Reading<boolean> {
     for (let done = 0; done < length; ) {
       let read: number;
       try {
-        read = readSync(this.#fd, target, at + done, length - done, position + done);
+        read = yield [this.#fd, target, at + done, length - done, position + done];
       } catch (error) {
         this.#refuse(fileError(`read ${this.#path(this.#file)}`, error));
         return false;

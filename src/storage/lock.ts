@@ -10,7 +10,7 @@
  * who looks around among those of thousands of locks reads few.
  */
 import { hash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, renameSync, rmSync, unlink } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -72,12 +72,8 @@ async function contend(folder: string, prefix: string, random: () => number): Pr
   const server = createServer((socket) => socket.destroy());
   const lock = {
     release: (): void => {
-      try {
-        unlinkSync(join(folder, own));
-      } catch {
-        // It was never made, or its folder is gone.
-      }
-      server.close();
+      // Not waited for, as the disk may hang. The server later: it removes the name that it listened under, on this thread.
+      unlink(join(folder, own), () => server.close());
     },
   };
   try {
@@ -101,7 +97,8 @@ async function contend(folder: string, prefix: string, random: () => number): Pr
   }
 }
 
-function listen(server: Server, path: string): Promise<void> {
+/** @throws the error of the system */
+export function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     // An open lock keeps no process alive.

@@ -2,7 +2,7 @@
  * One file with the resume state of a download, replaced as a whole: at any moment, also after a power cut, the file is the
  * last state that was saved or the one before. Knows how to keep bytes, not what may be named in them (`checkpoint.ts`).
  */
-import { constants } from 'node:fs';
+import { constants, utimes } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileError, SpateError } from '../errors.js';
 import { call, type Disk, makeFolders, OPEN_TO_READ, OPEN_TO_WRITE } from './disk.js';
@@ -39,6 +39,9 @@ export class ResumeStore {
     const bytes = await this.#closing(fd, () => this.#readAll(fd)).catch((error) => {
       throw fileError(`read resume state ${this.path}`, error);
     });
+    // One that is used is kept (`state-folder.ts`). Not waited for: nothing hangs on it.
+    const now = Date.now() / 1000;
+    utimes(this.path, now, now, () => {});
     const state = bytes === undefined ? undefined : decodeResume(bytes, this.#shape);
     if (state !== undefined) return state;
     throw new SpateError('LOCAL_IO', `resume state ${this.path} is damaged or of another version`);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { removeIfDead } from './lock.js';
 
 const DAY_MS = 86_400_000;
-/** A state that was saved so long ago is removed. */
+/** A state that was saved or used last so long ago is removed. */
 const KEEP_STATE_MS = 180 * DAY_MS;
 /** A socket that is older and answers nobody is that of a process which died. A younger one may be about to. */
 const KEEP_LOCK_MS = DAY_MS;

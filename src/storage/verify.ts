@@ -10,7 +10,14 @@ import { BUILT } from '../package.js';
 import { Bitfield } from '../torrent/bitfield.js';
 import type { Geometry } from '../torrent/geometry.js';
 import { isAbsence } from './disk.js';
-import { CHUNK_BYTES, firstOnDisk, type HashResult, type HashTask, hashPieces, type Unread } from './hash-pieces.js';
+import {
+  CHUNK_BYTES,
+  firstOnDisk,
+  type HashResult,
+  type HashTask,
+  hashPiecesAside,
+  type Unread,
+} from './hash-pieces.js';
 import { type FileEntry, fileAt } from './layout.js';
 
 export interface VerifyInput {
@@ -64,7 +71,7 @@ export async function verifyFiles(input: VerifyInput): Promise<Bitfield> {
     if (hashable > MAIN_BYTES) break;
   }
   if (hashable > MAIN_BYTES) await hashOnThreads(input, chain(ahead, planned), good);
-  else if (ahead.length > 0) hashHere(input, ahead, good);
+  else if (ahead.length > 0) await hashHere(input, ahead, good);
   onProgress?.(geometry.length);
   return good;
 }
@@ -135,11 +142,12 @@ function* chain(first: readonly Range[], rest: Iterable<Range>): Generator<Range
   yield* rest;
 }
 
-function hashHere(input: VerifyInput, ranges: readonly Range[], good: Bitfield): void {
+async function hashHere(input: VerifyInput, ranges: readonly Range[], good: Bitfield): Promise<void> {
   const chunk = new Uint8Array(Math.min(CHUNK_BYTES, input.geometry.length));
   for (const range of ranges) {
+    input.signal?.throwIfAborted();
     const task = taskOf(input, range);
-    const { good: found, unread } = hashPieces(task, chunk);
+    const { good: found, unread } = await hashPiecesAside(task, chunk);
     for (const index of found) good.set(range.firstPiece + index);
     tell(input, task, unread);
   }

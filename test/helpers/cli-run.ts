@@ -16,6 +16,10 @@ export interface RunOptions {
   readonly keepsStdin?: boolean;
   /** Most files the process may have open; as many as this one when absent. Not on Windows. */
   readonly fileLimit?: number;
+  /** What a shell is to do with its output first, as `2>/dev/full`. */
+  readonly redirect?: string;
+  /** A command that becomes the one that is given behind it. */
+  readonly within?: readonly string[];
 }
 
 export interface Ended {
@@ -35,11 +39,11 @@ export interface Running {
 
 /** Starts `spate`; whatever is left of it is killed when the test ends. */
 export function startSpate(args: readonly string[], options: RunOptions = {}): Running {
-  const command = [process.execPath, CLI, ...args];
-  const [file, ...rest] =
-    options.fileLimit === undefined
-      ? command
-      : ['sh', '-c', `ulimit -n ${options.fileLimit}; exec "$@"`, 'sh', ...command];
+  const command = [...(options.within ?? []), process.execPath, CLI, ...args];
+  const { fileLimit, redirect = '' } = options;
+  const limit = fileLimit === undefined ? '' : `ulimit -n ${fileLimit}; `;
+  const isPlain = limit === '' && redirect === '';
+  const [file, ...rest] = isPlain ? command : ['sh', '-c', `${limit}exec "$@" ${redirect}`, 'sh', ...command];
   const child = spawn(file!, rest, {
     cwd: options.cwd,
     env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, ...options.env },

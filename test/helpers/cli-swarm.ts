@@ -45,6 +45,8 @@ export interface SwarmSeeder {
   /** Good pieces on disk, and pieces in all. */
   readonly pieces: number;
   readonly of: number;
+  /** Payload it has given. */
+  uploaded(): number;
   stop(): Promise<void>;
 }
 
@@ -90,9 +92,10 @@ async function seed(session: Session, torrent: Uint8Array, out: string, announce
     if (event.type === 'checked') found = { pieces: event.pieces, of: event.of };
     if (event.type === 'tracker') onAnnounced();
   };
-  await session.add(torrent, { out, fetch: false, seed: true, onEvent }).done;
+  const download = session.add(torrent, { out, fetch: false, seed: true, onEvent });
+  await download.done;
   if (announces) await announced;
-  return found;
+  return { ...found, uploaded: () => download.stats().uploaded };
 }
 
 /** Cuts the single file of a payload to its first pieces. */

@@ -6,11 +6,15 @@ import { Output } from '../../../src/cli/output.js';
 import { fakeStreams } from '../../helpers/cli-streams.js';
 import { temporaryFolder } from '../../helpers/fs-temp.js';
 
+const unbroken = (error: Error): never => {
+  throw error;
+};
+
 const LINE = /^\{"v":1,"ts":\d+\.?\d*,"seq":(\d+),"type":"(\w+)"/;
 
 test('events are JSON lines with numbers without a gap, on stdout unless a file is named', () => {
   const { streams, stdout, stderr } = fakeStreams();
-  const events = openEvents({ events: '-' }, new Output({}, streams));
+  const events = openEvents({ events: '-' }, new Output({}, streams), unbroken);
   events.emit('start', { version: '1' });
   events.emit('done', { name: 'a\u202eb\n', id: undefined });
   events.emit('summary');
@@ -31,7 +35,7 @@ test('a file of events is begun anew, and holds each as soon as it is told', asy
   const path = join(await temporaryFolder(), 'events');
   await writeFile(path, 'of yesterday\n');
   const { streams, stdout } = fakeStreams();
-  const events = openEvents({ events: path }, new Output({}, streams));
+  const events = openEvents({ events: path }, new Output({}, streams), unbroken);
   events.emit('start');
   expect(await readFile(path, 'utf8')).toMatch(LINE);
   events.emit('summary');
@@ -42,7 +46,7 @@ test('a file of events is begun anew, and holds each as soon as it is told', asy
 
 test('nobody is told when nobody asked', () => {
   const { streams, stdout } = fakeStreams();
-  const events = openEvents({}, new Output({}, streams));
+  const events = openEvents({}, new Output({}, streams), unbroken);
   events.emit('start');
   events.close();
   expect(stdout()).toBe('');
@@ -50,19 +54,18 @@ test('nobody is told when nobody asked', () => {
 
 test('a file that cannot be written is an error before the work', () => {
   const { streams } = fakeStreams();
-  expect(() => openEvents({ events: '/nowhere/events' }, new Output({}, streams))).toThrow(
+  expect(() => openEvents({ events: '/nowhere/events' }, new Output({}, streams), unbroken)).toThrow(
     'cannot write events to /nowhere/events',
   );
 });
 
-test('a file that cannot be written any more ends the events with one warning', () => {
-  const { streams, stderr } = fakeStreams();
-  const events = openEvents({ events: '/dev/full' }, new Output({}, streams));
+test('a file that cannot be written any more ends the events, which is told once', () => {
+  const { streams } = fakeStreams();
+  const broken: Error[] = [];
+  const events = openEvents({ events: '/dev/full' }, new Output({}, streams), (error) => broken.push(error));
   for (let n = 0; n < 3; n++) events.emit('progress');
   events.close();
-  expect(stderr()).toMatch(
-    /^spate: warning: cannot write events to \/dev\/full: ENOSPC.*; there are no more of them\n$/,
-  );
+  expect(broken).toMatchObject([{ code: 'DISK_FULL', message: expect.stringContaining('write events to /dev/full') }]);
 });
 
 test('--events without a file takes nothing that stands behind it', () => {
@@ -81,5 +84,7 @@ test('--events without a file takes nothing that stands behind it', () => {
 
 test('stdout is for one of --json and --events', () => {
   const { streams } = fakeStreams();
-  expect(() => openEvents({ json: true, events: '-' }, new Output({}, streams))).toThrow('both write to stdout');
+  expect(() => openEvents({ json: true, events: '-' }, new Output({}, streams), unbroken)).toThrow(
+    'both write to stdout',
+  );
 });

@@ -41,7 +41,7 @@ it('is held once, under each name, and can be taken again when it was released',
   expect(again).toBeDefined();
   again?.release();
   other?.release();
-  expect(sockets(folder)).toEqual([]);
+  await expect.poll(() => sockets(folder)).toEqual([]);
 });
 
 it('keeps another process out, also one that is stopped, until it is killed', async () => {
@@ -56,7 +56,7 @@ it('keeps another process out, also one that is stopped, until it is killed', as
   const lock = await takeLock(folder, 'it', Math.random);
   expect(lock).toBeDefined();
   lock?.release();
-  expect(sockets(folder)).toEqual([]);
+  await expect.poll(() => sockets(folder)).toEqual([]);
 });
 
 it('is never held twice, however many contend', async () => {

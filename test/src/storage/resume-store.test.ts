@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Disk } from '../../../src/storage/disk.js';
@@ -96,4 +96,12 @@ it('that is a folder is no state', async () => {
   const { store, path } = await opened();
   mkdirSync(path, { recursive: true });
   await expect(store.load()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+});
+
+it('that is read counts as used today', async () => {
+  const { store, path } = await opened();
+  await store.save(stateOf(1));
+  utimesSync(path, 1_000, 1_000);
+  await store.load();
+  await expect.poll(() => Date.now() - statSync(path).mtimeMs).toBeLessThan(60_000);
 });
