@@ -2,7 +2,6 @@
  * What ends the process early: INT, TERM, and data that nobody gets, as their reader has left or their disk is full. The first asks
  * for an orderly end, a second signal gets an immediate one: what is on disk is safe at any time.
  */
-import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { stdoutError } from './exit-codes.js';
 
@@ -17,7 +16,7 @@ export interface Interruption {
   readonly overdue: Promise<void>;
   /** Ends the process by the signal it got, which shells report as 128 + its number. Does not return when there was one. */
   die(): void;
-  /** For a process that has nothing left to do: ends it when something that hangs still keeps it, by `die` or with its exit code. */
+  /** For a process that has nothing left to do: it dies when something that hangs still keeps it. */
   dieSoon(): void;
   /** Gives the signals back their default meaning. */
   release(): void;
@@ -25,7 +24,6 @@ export interface Interruption {
 
 /** What keeps the process longer than that when all is done hangs. */
 const LINGER_MS = 200;
-const SHELL = '/bin/sh';
 /** With what is left to say, within 3 s. */
 const OVERDUE_MS = 2_600;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -59,7 +57,6 @@ export function watchInterruption(onFirst: () => void, onSecond?: (exitCode: num
       if (process.stdout.writableLength + process.stderr.writableLength > 0) return;
       clearInterval(timer);
       die();
-      becomeExit();
     }, LINGER_MS).unref();
   };
   const interrupt = (code: number): void => {
@@ -88,13 +85,4 @@ export function watchInterruption(onFirst: () => void, onSecond?: (exitCode: num
     dieSoon,
     release,
   };
-}
-
-/**
- * Exits although the thread pool is busy, as with a look-up of a name server that does not answer: whoever takes this program's
- * place has no threads to wait for. Node 22.15 and later can; an older one waits, 10 to 20 s for look-ups.
- */
-function becomeExit(): void {
-  const { execve } = process as { execve?: (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never };
-  if (existsSync(SHELL)) execve?.(SHELL, ['sh', '-c', `exit ${process.exitCode ?? 0}`], {});
 }
