@@ -198,7 +198,7 @@ const TUNABLES = {
     min: 1,
     max: 10_000,
     unit: 'count',
-    why: 'a piece that fails its hash so often ends the download with BAD_DATA',
+    why: 'a piece that fails its hash so often ends the download with BAD_DATA; who is banned for it counts a tenth',
   },
 
   evidenceBytes: {

@@ -9,6 +9,7 @@ import { type ErrorCode, SpateError } from './errors.js';
 import type { FromGroup, LeaseGrant, ToGroup, VerifiedLease } from './messages.js';
 import type { Partial, Spills } from './spill.js';
 import type { WriteQueue } from './storage/write-queue.js';
+import { BadPieces } from './torrent/bad-pieces.js';
 import type { Bitfield } from './torrent/bitfield.js';
 import type { ByteBudget } from './torrent/byte-budget.js';
 import { Evidence, type Giver } from './torrent/evidence.js';
@@ -37,7 +38,7 @@ export interface TransferSettings {
   readonly queue: WriteQueue;
   /** Unfinished pieces on disk; absent where storage could not give them back. */
   readonly spills?: Spills | undefined;
-  /** Times one piece may fail its hash. */
+  /** Times one piece may fail its hash with nobody to blame. */
   readonly corruptPieceLimit: number;
   readonly endgameAfterMs: number;
   /** Whether other torrents may want the buffers that this one has. */
@@ -85,7 +86,7 @@ export class Transfer {
   readonly #copies = new Map<number, { holder: number; group: number; piece: PieceIndex }>();
   /** Granted but not posted yet, per group. */
   readonly #outbox: LeaseGrant[][];
-  readonly #failures = new Map<PieceIndex, number>();
+  readonly #bad: BadPieces;
   readonly #evidence: Evidence;
   /** Since when every wanted piece is leased or had, ms. */
   #exhaustedAt: number | undefined;
@@ -99,6 +100,7 @@ export class Transfer {
     this.#sections = Array.from({ length: groupCount }, (_, group) => memory.section(group));
     this.#picker = new Picker(geometry, wanted, have, this.#sections, random);
     this.#ledger = new LeaseLedger(groupCount);
+    this.#bad = new BadPieces(settings.corruptPieceLimit);
     this.#evidence = new Evidence(settings.evidenceBytes);
     this.#outbox = Array.from({ length: groupCount }, () => []);
     for (const piece of spills?.pieces ?? []) this.#picker.onReturned(piece, false);
@@ -122,7 +124,7 @@ export class Transfer {
 
   /** Whether any piece has failed its hash. */
   get sawCorruption(): boolean {
-    return this.#failures.size > 0;
+    return this.#bad.size > 0;
   }
 
   onSuggested(piece: PieceIndex): void {
@@ -173,19 +175,32 @@ export class Transfer {
     return this.#exhaustedAt !== undefined && now - this.#exhaustedAt >= this.#settings.endgameAfterMs;
   }
 
-  /** Endgame: peers of this group are idle while another group fetches the last pieces; it gets a copy of one of them. */
+  /**
+   * Endgame: peers of this group are idle while another group fetches the last pieces; it gets a copy of one of them. Of a piece that is
+   * for one peer alone it gets nothing but the piece: one peer of each group may try.
+   */
   #askForCopy(group: number): void {
     const { budget, geometry, torrent, send } = this.#settings;
     const section = this.#sections[group]!;
-    const hasRoom = (piece: PieceIndex): boolean => budget.room(geometry.lengthOf(piece)) > 0;
-    const canCopy = (piece: PieceIndex): boolean =>
-      section.canGive(piece) && !this.#failures.has(piece) && hasRoom(piece);
-    const shared = this.#ledger.share(group, canCopy);
+    const canTake = (piece: PieceIndex): boolean => section.canGive(piece) && budget.room(geometry.lengthOf(piece)) > 0;
+    for (const piece of this.#bad) {
+      if (!this.#bad.isExclusive(piece) || !this.#isOthers(piece, group) || !canTake(piece)) continue;
+      this.#lease(group, piece);
+      return this.flush();
+    }
+    const shared = this.#ledger.share(group, (piece) => !this.#bad.isExclusive(piece) && canTake(piece));
     const buffer = shared && budget.take(geometry.lengthOf(shared.piece));
     if (shared === undefined || buffer === undefined) return;
     const { lease, holder, piece } = shared;
     this.#copies.set(lease, { holder, piece, group });
     send(holder, { type: 'share', torrent, lease, buffer });
+  }
+
+  /** Whether others fetch a piece, and not this group. */
+  #isOthers(piece: PieceIndex, group: number): boolean {
+    if (this.#picker.stateOf(piece) !== PieceState.fetching) return false;
+    const leases = this.#ledger.leasesOf(piece);
+    return leases.length > 0 && leases.every((lease) => lease.group !== group);
   }
 
   /** A copy has come: it is leased to the group it is for, if the piece is still being fetched. The first verified one wins. */
@@ -201,7 +216,7 @@ export class Transfer {
     if (!isWanted || present === undefined || givers === undefined || this.#stopped) return this.#free(buffer);
     const { holder, group, piece } = copy;
     const number = this.#ledger.grant(group, piece, this.#giversOf(holder, lease, givers));
-    this.#outbox[group]!.push({ lease: number, piece, buffer, present, suspect: this.#failures.has(piece) });
+    this.#outbox[group]!.push({ lease: number, piece, buffer, present, suspect: this.#bad.has(piece) });
     this.flush();
   }
 
@@ -248,8 +263,9 @@ export class Transfer {
   onReturned(group: number, { lease, piece, buffer, present, givers: peers }: Returned, now: number): void {
     const givers = this.#giversOf(group, lease, peers);
     const isKnown = this.#ledger.settle(lease);
-    if (!isKnown || !this.#isOrphan(piece)) return this.#free(buffer);
     const partial = present.includes(1);
+    if (isKnown && !partial) this.#bad.onEmpty(piece);
+    if (!isKnown || !this.#isOrphan(piece)) return this.#free(buffer);
     if (partial) this.#keep(piece, { buffer, present }, givers, now);
     else this.#free(buffer);
     this.#picker.onReturned(piece, partial);
@@ -263,12 +279,12 @@ export class Transfer {
     this.#free(buffer);
     this.#settings.spills?.forget(piece);
     if (!known || this.#stopped) return;
-    this.#accuse(this.#evidence.onCorrupt(piece, givers, digests));
+    const guilty = this.#evidence.onCorrupt(piece, givers, digests);
+    this.#accuse(guilty);
     if (this.#isDone(piece)) return this.#evidence.drop(piece);
     if (this.#isOrphan(piece)) this.#picker.onLost(piece);
-    const failures = (this.#failures.get(piece) ?? 0) + 1;
-    this.#failures.set(piece, failures);
-    if (failures >= this.#settings.corruptPieceLimit) {
+    const failures = this.#bad.onFailed(piece, guilty !== undefined);
+    if (failures !== undefined) {
       this.#fail('BAD_DATA', `piece ${piece} failed its SHA-1 ${failures} times; the torrent or its peers are bad`);
     }
   }
@@ -342,7 +358,8 @@ export class Transfer {
   /** Leases a piece to a group: with its blocks, if it has any. */
   #lease(group: number, piece: PieceIndex): void {
     const { budget, geometry, spills } = this.#settings;
-    const suspect = this.#failures.has(piece);
+    const suspect = this.#bad.has(piece);
+    const exclusive = this.#bad.isExclusive(piece);
     const partial = this.#takePartial(piece);
     const lease = this.#ledger.grant(group, piece, partial?.givers);
     if (partial !== undefined) {
@@ -352,13 +369,13 @@ export class Transfer {
     }
     const buffer = budget.take(geometry.lengthOf(piece));
     if (buffer === undefined) throw new SpateError('INTERNAL', `no buffer for piece ${piece} after room was promised`);
-    if (spills?.has(piece) === true) void this.#readBack(spills, group, { lease, piece, buffer, suspect });
-    else this.#outbox[group]!.push({ lease, piece, buffer, exclusive: suspect, suspect });
+    if (spills?.has(piece) === true) void this.#readBack(spills, group, { lease, piece, buffer, exclusive, suspect });
+    else this.#outbox[group]!.push({ lease, piece, buffer, exclusive, suspect });
   }
 
   /** A lease of a piece that lies on disk is posted when it has been read. */
   async #readBack(spills: Spills, group: number, grant: LeaseGrant): Promise<void> {
-    const { lease, piece, buffer, suspect = false } = grant;
+    const { lease, piece, buffer } = grant;
     const present = await spills.read(piece, buffer);
     // Its group has died: the buffer was written off with those it held.
     if (!this.#ledger.isOut(lease)) return;
@@ -366,7 +383,7 @@ export class Transfer {
       this.#ledger.settle(lease);
       return this.#free(buffer);
     }
-    this.#outbox[group]!.push(present === undefined ? { ...grant, exclusive: suspect } : { ...grant, present });
+    this.#outbox[group]!.push(present === undefined ? grant : { ...grant, exclusive: false, present });
     this.flush();
   }
 
@@ -395,7 +412,7 @@ export class Transfer {
   #onWritten(piece: PieceIndex): void {
     this.have.set(piece);
     this.#picker.onWritten(piece);
-    this.#failures.delete(piece);
+    this.#bad.delete(piece);
     this.#evidence.drop(piece);
     this.#settings.spills?.forget(piece);
     this.#events.onWritten(piece);

@@ -34,9 +34,16 @@ export class Endgame {
       this.#leases.handOver(lease, heir.session.peer);
       ask(heir);
     }
-    if (isEndgame) for (const { session } of connections) session?.contest(now);
+    // Few are asked for one block: those first that have shown that they give.
+    if (isEndgame) for (const { session } of byGiven(connections)) session?.contest(now);
   }
 }
+
+/** Who has given most comes first. */
+const byGiven = (connections: ReadonlySet<Connection>): Connection[] =>
+  [...connections].sort((a, b) => givenBy(b) - givenBy(a));
+
+const givenBy = ({ session }: Connection): number => session?.downloads.downloaded ?? 0;
 
 /** Of the idle peers that have the piece and are not asked for it, the one that has given most. */
 function heirOf(lease: PieceBuffer, connections: ReadonlySet<Connection>, now: number): Connection | undefined {

@@ -92,6 +92,7 @@ export class LeaseDesk {
   /** A piece has all its blocks. */
   hash(lease: PieceBuffer): void {
     this.#table.remove(lease);
+    this.#tellDiscarded(lease, false);
     this.#hashing++;
     hashPiece(lease.bytes, (digest) => {
       const { lease: number, piece, buffer } = lease;
@@ -144,10 +145,16 @@ export class LeaseDesk {
 
   #return(lease: PieceBuffer): void {
     this.#table.remove(lease);
+    this.#tellDiscarded(lease, true);
     const { lease: number, piece, buffer } = lease;
     const present = lease.presence();
     const givers = lease.givers();
     this.#context.post({ type: 'returned', torrent: this.#torrent, lease: number, piece, buffer, present, givers });
+  }
+
+  #tellDiscarded(lease: PieceBuffer, isOver: boolean): void {
+    const bytes = lease.discarded(isOver);
+    if (bytes > 0) this.#events.onWaste(bytes);
   }
 
   #held(number: number): PieceBuffer | undefined {

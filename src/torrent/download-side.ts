@@ -67,6 +67,10 @@ export class DownloadSide {
   #block = 0;
   #at = 0;
   #length = 0;
+  /** Where it is kept while another peer writes the same block in place. */
+  #apart: Uint8Array | undefined;
+  /** Whether it was asked for. */
+  #isAnswer = false;
   /** Number of the lease it goes to; 0 when it is thrown away. */
   #lease = 0;
   /** Whether the lease counts it as requested of this peer. */
@@ -133,6 +137,8 @@ export class DownloadSide {
       this.#peer,
       askable,
       allowed,
+      this.downloaded > 0,
+      now,
       (piece, block) => requests.has(piece, block),
       (piece, block) => requests.push(piece, block),
     );
@@ -223,14 +229,15 @@ export class DownloadSide {
     this.#length = length;
     this.#lease = 0;
     const match = this.requests.take(piece, block);
+    this.#isAnswer = match !== Match.none;
     if (match === Match.none) return;
     this.#answeredAt = now;
-    const recovers = this.pipeline.snubbed;
-    this.pipeline.onBlock(length, now);
-    if (recovers) this.requests.reclaim(this.#claim);
+    // Who was snubbed has to end a block first.
+    if (!this.pipeline.snubbed) this.pipeline.onBlock(length, now);
     const lease = this.#torrent.leases.get(piece);
     if (lease?.begin(block, this.#peer) !== true) return;
     this.#lease = lease.lease;
+    this.#apart = lease.isWriter(block, this.#peer) ? undefined : new Uint8Array(length);
     this.#claimed = this.#claim(piece, block) || match === Match.live;
   }
 
@@ -242,20 +249,25 @@ export class DownloadSide {
   onWasteStart(length: number): void {
     this.#countBlock();
     this.#length = length;
+    this.#isAnswer = false;
     this.#lease = 0;
   }
 
-  onBlockChunk(bytes: Uint8Array, start: number, end: number): void {
+  onBlockChunk(bytes: Uint8Array, start: number, end: number, now: number): void {
     const lease = this.#target();
     if (lease === undefined) return;
-    lease.write(this.#at, bytes, start, end);
+    lease.progressAt = now;
+    if (this.#apart === undefined) lease.write(this.#at, bytes, start, end);
+    else this.#apart.set(bytes.subarray(start, end), this.#at - this.#block * BLOCK_LENGTH);
     this.#at += end - start;
   }
 
   onBlockEnd(now: number): void {
+    if (this.#isAnswer && this.pipeline.snubbed) this.#recover(now);
     const lease = this.#target();
+    const apart = this.#apart;
+    this.#apart = undefined;
     if (lease === undefined) {
-      // Another peer may have begun it since, and may not end it.
       this.#releaseBlock();
       this.#lease = 0;
       return this.#torrent.onWaste(this.#length);
@@ -265,21 +277,28 @@ export class DownloadSide {
     this.#restMs = REST_MS;
     this.#fruitless = 0;
     this.recent += this.#length;
+    if (apart !== undefined) lease.write(this.#block * BLOCK_LENGTH, apart, 0, this.#length);
     const isContested = lease.isContested(this.#block);
     this.#torrent.leases.complete(lease, this.#block, this.#peer, now);
     if (isContested) this.#torrent.onContested(this.#peer, lease.piece, this.#block);
     this.#torrent.onBlock(lease, this.#length);
   }
 
+  /** A snubbed peer has answered after all: what it owed is waited for again. */
+  #recover(now: number): void {
+    this.pipeline.onBlock(this.#length, now);
+    this.requests.reclaim(this.#claim);
+  }
+
   /** The lease that the arriving block goes to, looked up anew: it may have been recalled, or the block come from elsewhere. */
   #target(): PieceBuffer | undefined {
     if (this.#lease === 0) return undefined;
     const lease = this.#torrent.leases.get(this.#piece);
-    const takes = lease?.lease === this.#lease && lease.takes(this.#block, this.#peer);
-    return takes ? lease : undefined;
+    if (lease?.lease !== this.#lease || !lease.lacks(this.#block)) return undefined;
+    return this.#apart !== undefined || lease.isWriter(this.#block, this.#peer) ? lease : undefined;
   }
 
-  /** The block that is arriving is no longer waited for, also where another peer writes it by now; it is still welcome. */
+  /** The block that is arriving is no longer waited for; it is still welcome. */
   #releaseBlock(): void {
     const piece = this.#piece as PieceIndex;
     if (this.#claimed && this.#torrent.leases.get(piece)?.lease === this.#lease) this.#release(piece, this.#block);

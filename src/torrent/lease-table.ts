@@ -70,6 +70,7 @@ export class LeaseTable {
 
   /**
    * Endgame: names up to `room` blocks of pieces in `has` that other peers owe, oldest lease first, as asked of this one too.
+   * @param isProven whether this peer has given something
    * @param owes whether this peer owes a block already: none is asked for twice
    * @returns how many
    */
@@ -77,6 +78,8 @@ export class LeaseTable {
     peer: number,
     has: Bitfield,
     room: number,
+    isProven: boolean,
+    now: number,
     owes: (piece: PieceIndex, block: number) => boolean,
     each: (piece: PieceIndex, block: number) => void,
   ): number {
@@ -84,7 +87,7 @@ export class LeaseTable {
     for (const lease of this.#leases.values()) {
       if (!has.has(lease.piece)) continue;
       for (let block = 0; block < lease.blockCount && contested < room; block++) {
-        if (owes(lease.piece, block) || !lease.contest(block, peer)) continue;
+        if (owes(lease.piece, block) || !lease.contest(block, peer, isProven, now)) continue;
         each(lease.piece, block);
         contested++;
       }

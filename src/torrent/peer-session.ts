@@ -336,7 +336,7 @@ export class PeerSession implements WireSink {
   }
 
   onBlockChunk(bytes: Uint8Array, start: number, end: number): void {
-    this.downloads.onBlockChunk(bytes, start, end);
+    this.downloads.onBlockChunk(bytes, start, end, this.#now);
   }
 
   onBlockEnd(): void {

@@ -3,12 +3,18 @@
  * Pure. The buffer may be transferred away afterwards; nothing here keeps a view on it beyond `bytes`.
  */
 import type { LeaseGrant } from '../messages.js';
+import { BLOCK_LENGTH } from '../protocol/wire.js';
 import type { Geometry, PieceIndex } from './geometry.js';
 
 const Block = { missing: 0, requested: 1, present: 2 } as const;
 
 /** Peers that one block is asked of at the same time (BEP 3 asks all; the fastest few are enough). */
 const MAX_ASKERS = 3;
+/** One more that has given something: those that were first may never answer. */
+const PROVEN_ASKERS = MAX_ASKERS + 1;
+/** And all there are when for so long no byte of the piece has come. */
+const STALLED_MS = 1_000;
+const STALLED_ASKERS = 255;
 
 export class PieceBuffer {
   readonly lease: number;
@@ -24,12 +30,12 @@ export class PieceBuffer {
   readonly exclusive: boolean;
   /** It failed its hash before: the digests of its blocks are asked for. */
   readonly suspect: boolean;
-  /** When a block last arrived, or the lease did; ms. */
+  /** When bytes last arrived, or the lease did; ms. */
   progressAt: number;
   readonly #states: Uint8Array;
   /** Peers that owe each block: more than one only in the endgame. */
   readonly #askers: Uint8Array;
-  /** The peer that gives or gave each block, by connection number; 0 for blocks that came with the lease. */
+  /** The peer whose bytes of each block are in place, by connection number; 0 for blocks that came with the lease. */
   readonly #givers: Uint32Array;
   #missing: number;
   #present = 0;
@@ -38,6 +44,10 @@ export class PieceBuffer {
   /** When `isOverdue` saw that owner first, ms. */
   #ownedAt: number | undefined;
   #handOvers = 0;
+  /** Who gave an exclusive piece up: it is somebody else's turn. */
+  #quitters: Set<number> | undefined;
+  /** Bytes of blocks that arrived before an exclusive piece started again. */
+  #discarded = 0;
   /** No block before this one is missing. */
   #cursor = 0;
 
@@ -79,7 +89,7 @@ export class PieceBuffer {
 
   /** Whether a peer may be asked for blocks, and its answers taken. */
   admits(peer: number): boolean {
-    return !this.exclusive || this.#owner === 0 || this.#owner === peer;
+    return !this.exclusive || this.#owner === peer || (this.#owner === 0 && this.#quitters?.has(peer) !== true);
   }
 
   /** Marks the first missing block as requested of a peer and returns it; -1 when none is missing. */
@@ -99,6 +109,8 @@ export class PieceBuffer {
     if (this.#states[block] !== Block.requested || !this.admits(peer)) return false;
     if (--this.#askers[block]! > 0) return false;
     if (this.exclusive) {
+      this.#quitters ??= new Set();
+      this.#quitters.add(peer);
       this.#restart();
       return true;
     }
@@ -118,10 +130,16 @@ export class PieceBuffer {
     return true;
   }
 
-  /** Endgame: marks a block that others owe as asked of one more peer. @returns whether it is owed by so few that it may be */
-  contest(block: number, peer: number): boolean {
+  /**
+   * Endgame: marks a block that others owe as asked of one more peer.
+   * @param isProven whether the peer has given something
+   * @returns whether it is owed by so few that it may be
+   */
+  contest(block: number, peer: number, isProven: boolean, now: number): boolean {
     if (this.#states[block] !== Block.requested || !this.admits(peer)) return false;
-    if (this.#askers[block]! >= MAX_ASKERS) return false;
+    const isStalled = now - this.progressAt >= STALLED_MS;
+    const most = isStalled ? STALLED_ASKERS : isProven ? PROVEN_ASKERS : MAX_ASKERS;
+    if (this.#askers[block]! >= most) return false;
     this.#askers[block]!++;
     return true;
   }
@@ -136,17 +154,17 @@ export class PieceBuffer {
     return block < this.blockCount && this.#states[block] !== Block.present;
   }
 
-  /** A block begins to arrive: from now on its bytes are taken from this peer alone. @returns whether it is of use */
+  /** A block begins to arrive. The first to begin it writes it in place. @returns whether it is of use */
   begin(block: number, peer: number): boolean {
     if (!this.lacks(block) || !this.admits(peer)) return false;
     this.#owner = peer;
-    this.#givers[block] = peer;
+    if (this.#givers[block] === 0) this.#givers[block] = peer;
     return true;
   }
 
-  /** Whether bytes of a block are taken from a peer. Who was given up half way cannot spoil what another has begun since. */
-  takes(block: number, peer: number): boolean {
-    return this.lacks(block) && this.#givers[block] === peer;
+  /** Whether a peer writes a block in place. Any other that begins it keeps its bytes apart, and the first to end it has given it. */
+  isWriter(block: number, peer: number): boolean {
+    return this.#givers[block] === peer;
   }
 
   /** All bytes of a block are in place. */
@@ -160,7 +178,7 @@ export class PieceBuffer {
     this.progressAt = now;
   }
 
-  /** Copies bytes that arrived for `begin`; the caller has checked that they lie inside the block. */
+  /** Copies bytes that arrived to `begin`; the caller has checked that they lie inside the block. */
   write(begin: number, source: Uint8Array, start: number, end: number): void {
     this.bytes.set(start === 0 && end === source.length ? source : source.subarray(start, end), begin);
   }
@@ -174,6 +192,16 @@ export class PieceBuffer {
   presence(): Uint8Array {
     if (this.exclusive) return new Uint8Array(this.blockCount);
     return this.#states.map((state) => (state === Block.present ? 1 : 0));
+  }
+
+  /** Bytes that arrived and were thrown away since. @param isOver whether nobody goes on here */
+  discarded(isOver: boolean): number {
+    return this.#discarded + (isOver && this.exclusive ? this.#presentBytes() : 0);
+  }
+
+  #presentBytes(): number {
+    const isShort = this.#states[this.blockCount - 1] === Block.present;
+    return this.#present * BLOCK_LENGTH - (isShort ? this.blockCount * BLOCK_LENGTH - this.bytes.length : 0);
   }
 
   /**
@@ -194,6 +222,7 @@ export class PieceBuffer {
   }
 
   #restart(): void {
+    this.#discarded += this.#presentBytes();
     this.#states.fill(Block.missing);
     this.#askers.fill(0);
     this.#givers.fill(0);

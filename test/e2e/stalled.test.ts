@@ -148,14 +148,22 @@ describe('on a disk that is frozen', () => {
     });
   }
 
+  /** State of a process or thread by its folder in `/proc`; none when it is gone. */
+  function state(of: string): string | undefined {
+    try {
+      return /\) (.)/.exec(readFileSync(`${of}/stat`, 'latin1'))![1]!;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** State of each thread of a process, the first one's first; none when it is gone. */
   function states(pid: number): string[] {
-    try {
-      const threads = readdirSync(`/proc/${pid}/task`);
-      return threads.map((id) => /\) (.)/.exec(readFileSync(`/proc/${pid}/task/${id}/stat`, 'latin1'))![1]!);
-    } catch {
-      return [];
-    }
+    const first = state(`/proc/${pid}`);
+    if (first === undefined) return [];
+    const others = readdirSync(`/proc/${pid}/task`).filter((id) => id !== `${pid}`);
+    // A thread that has ended meanwhile says nothing of the process.
+    return [first, ...others.flatMap((id) => state(`/proc/${pid}/task/${id}`) ?? [])];
   }
 
   /** Resolves when a process is so far that its threads look like that. */

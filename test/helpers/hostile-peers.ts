@@ -350,13 +350,38 @@ export async function serveHonestly(peer: RawPeer, torrent: SmallTorrent, peerId
   for (;;) peer.send(truthOf(torrent, askedOf((await peer.nextOf(6)).body)));
 }
 
-/** One of several, each at an address of its own: has the pieces that `has` names, and `poisons` says which of its answers are bad. */
+/** Claims everything, unchokes and never answers. `asked` is when it has been asked for something. */
+export async function silentClaimer(
+  torrent: SmallTorrent,
+  number: number,
+  host: string,
+): Promise<{ readonly host: string; readonly port: number; readonly asked: Promise<void>; close(): Promise<void> }> {
+  let settle = (): void => {};
+  const asked = new Promise<void>((resolve) => {
+    settle = resolve;
+  });
+  const id = `-XX0001-claims-all${String(number).padStart(2, '0')}`;
+  const peer = await ScriptedPeer.listen(async (connection) => {
+    await connection.bytes(68);
+    connection.send(handshakeOf(torrent.infohash, id), bitfield(fullBitfield(torrent.pieceCount)), UNCHOKE);
+    await connection.nextOf(6);
+    settle();
+    for (;;) await connection.next();
+  }, host);
+  return { host, port: peer.port, asked, close: () => peer.close() };
+}
+
+/**
+ * One of several, each at an address of its own: has the pieces that `has` names, and `poisons` says which of its answers are bad.
+ * @param staysFor blocks after which it hangs up
+ */
 export async function oneOfMany(
   torrent: SmallTorrent,
   peerId: string,
   has: Buffer,
   poisons: (asked: Asked) => boolean,
   host: string,
+  staysFor = Number.POSITIVE_INFINITY,
 ): Promise<{
   readonly host: string;
   readonly port: number;
@@ -369,10 +394,11 @@ export async function oneOfMany(
     await connection.bytes(68);
     connection.send(handshakeOf(torrent.infohash, peerId), bitfield(has), UNCHOKE, ...announced);
     connected.push(connection);
-    for (;;) {
+    for (let given = 0; given < staysFor; given++) {
       const asked = askedOf((await connection.nextOf(6)).body);
       connection.send(poisons(asked) ? poisonOf(asked) : truthOf(torrent, asked));
     }
+    connection.socket.end();
   }, host);
   return {
     host,

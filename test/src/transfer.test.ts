@@ -1,7 +1,7 @@
 // Main's side of the leases of a torrent, with groups that are played by hand.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ToGroup } from '../../src/messages.js';
+import type { LeaseGrant, ToGroup } from '../../src/messages.js';
 import { BLOCK, BLOCKS, World, type WorldSettings } from '../helpers/transfer-world.js';
 
 describe('a piece that fails its hash', () => {
@@ -85,6 +85,76 @@ describe('a piece that fails its hash', () => {
       expect(world.errors).toEqual([]);
       world.corrupt(0, world.lease(), [1, 2, 3, 4], [true, false, false, false]);
     }
+    expect(world.errors).toEqual(['BAD_DATA']);
+  });
+});
+
+describe('a piece that has failed', () => {
+  const FAILED = [true, false, false, false];
+  const EMPTY = [0, 0, 0, 0];
+
+  /** A world in which one piece has failed, so that it is for one peer alone; group 0 has it. */
+  function failed(settings: WorldSettings = {}): { world: World; lease: LeaseGrant } {
+    const world = new World(1, settings);
+    world.corrupt(0, world.lease(), [1, 2, 1, 2], FAILED);
+    return { world, lease: world.lease() };
+  }
+
+  /** An idle group has its turn in the endgame. @returns what it is sent */
+  function idle(world: World, group: number): ToGroup | undefined {
+    world.transfer.onWant(group, 1_000, 1_000);
+    expect(world.transfer.grant(group, 0)).toBe(false);
+    return world.sent.pop()?.[1];
+  }
+
+  const leaseOf = (message: ToGroup | undefined): LeaseGrant => {
+    if (message?.type !== 'lease') throw new Error('expected a lease');
+    return message.leases[0]!;
+  };
+
+  it('is for one peer of an idle group too, from the start, and the first that passes wins', () => {
+    const { world, lease } = failed();
+    const other = leaseOf(idle(world, 1));
+    expect(other).toMatchObject({ piece: lease.piece, exclusive: true, suspect: true });
+    expect([other.present, idle(world, 1)]).toEqual([undefined, undefined]);
+    world.verified(other);
+    expect(world.sent).toEqual([[0, { type: 'recall', torrent: 1, lease: lease.lease }]]);
+    expect(world.guilty).toEqual(['h1']);
+  });
+
+  it('is for all once it has come home empty, and for one again when it has failed again', () => {
+    const { world, lease } = failed();
+    world.returned(0, lease, EMPTY, EMPTY);
+    const shared = world.lease();
+    expect([shared.exclusive, shared.suspect]).toEqual([false, true]);
+    world.corrupt(0, shared, [1, 3, 1, 3], FAILED);
+    const again = world.lease();
+    expect(again.exclusive).toBe(true);
+    // Another failure that names nobody: it has to come home twice.
+    world.returned(0, again, EMPTY, EMPTY);
+    const third = world.lease();
+    expect(third.exclusive).toBe(true);
+    world.returned(0, third, EMPTY, EMPTY);
+    expect(world.lease().exclusive).toBe(false);
+  });
+
+  it('is for all, with what is there of it, when two groups have tried in vain', () => {
+    const { world, lease } = failed();
+    const other = leaseOf(idle(world, 1));
+    world.returned(0, lease, EMPTY, EMPTY);
+    const share = idle(world, 0);
+    if (share?.type !== 'share') throw new Error('expected a share');
+    const { buffer } = share;
+    const nothing = { present: new Uint8Array(4), givers: new Uint32Array(4) };
+    world.transfer.onShared({ type: 'shared', torrent: 1, lease: other.lease, buffer, ...nothing });
+    expect(leaseOf(world.sent.pop()![1])).toMatchObject({ present: new Uint8Array(4), suspect: true });
+  });
+
+  it('has more liars than strikes', () => {
+    const world = new World(1, { corruptPieceLimit: 3 });
+    for (let liar = 10; liar < 30; liar++) world.corrupt(0, world.lease(), new Array(4).fill(liar), FAILED);
+    expect([world.errors, world.guilty.length]).toEqual([[], 20]);
+    for (let liar = 30; liar < 40; liar++) world.corrupt(0, world.lease(), new Array(4).fill(liar), FAILED);
     expect(world.errors).toEqual(['BAD_DATA']);
   });
 });

@@ -99,6 +99,15 @@ describe.each(LENGTHS)('a piece of %i bytes', (length) => {
     expect(world.postedBeforeLast).toBe(0);
   });
 
+  it('that goes home unfinished though only one peer may give it is waste, as far as it had come', () => {
+    const world = new World(length);
+    const buffer = new ArrayBuffer(length);
+    world.desk.grant([{ lease: 8, piece: 0 as PieceIndex, buffer, exclusive: true }], 0);
+    world.table.complete(world.table.get(0)!, 1, 7, 0);
+    world.desk.giveBack(8);
+    expect(world.waste).toBe(16_384);
+  });
+
   it('that goes home unfinished names the givers of its blocks', () => {
     const world = new World(length);
     const present = Uint8Array.of(1);

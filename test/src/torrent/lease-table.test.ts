@@ -62,15 +62,16 @@ describe('LeaseTable', () => {
     expect(assign(table, Bitfield.full(PIECES), 9)).toEqual(['3/2', '0/1', '1/1', '1/2']);
   });
 
-  it('asks one more peer, up to three, for what others owe, and none twice', () => {
+  it('asks one more peer, up to three and a fourth that gives, for what others owe, and none twice', () => {
     const table = new LeaseTable();
     const first = leaseOf(1, 0);
     table.add(first);
     assign(table, Bitfield.full(PIECES), 2);
-    const contest = (peer: number, owed: readonly number[] = [], room = 9): string[] => {
+    const contest = (peer: number, owed: readonly number[] = [], room = 9, isProven = false, now = 0): string[] => {
       const asked: string[] = [];
       const owes = (_piece: number, block: number): boolean => owed.includes(block);
-      table.contest(peer, Bitfield.full(PIECES), room, owes, (piece, block) => asked.push(`${piece}/${block}`));
+      const each = (piece: number, block: number) => asked.push(`${piece}/${block}`);
+      table.contest(peer, Bitfield.full(PIECES), room, isProven, now, owes, each);
       return asked;
     };
     // The third block is missing: it is to be asked for, not contested.
@@ -78,6 +79,13 @@ describe('LeaseTable', () => {
     expect(contest(2, [0])).toEqual(['0/1']);
     expect(contest(3)).toEqual(['0/0', '0/1']);
     expect(contest(4)).toEqual([]);
+    expect(contest(4, [], 1, true)).toEqual(['0/0']);
+    expect(contest(5, [0], 1, true)).toEqual(['0/1']);
+    expect(contest(6, [], 9, true)).toEqual([]);
+    // All are asked when nothing of the piece has come for a second.
+    expect([contest(6, [], 1, false, 999), contest(6, [], 1, false, 1_000)]).toEqual([[], ['0/0']]);
+    for (const peer of [4, 6]) table.release(at(0), 0, peer);
+    table.release(at(0), 1, 5);
     expect([first.isContested(0), first.isContested(2)]).toEqual([true, false]);
     // Who gives up leaves the block with the others.
     table.release(at(0), 0, 1);

@@ -41,24 +41,45 @@ describe('a block that a second peer begins while the first one gives it', () =>
     return { torrent, slow, idle, rest: message.slice(16_000), restOfIdle: message.slice(200) };
   }
 
-  it.each([
-    ['ends it', ({ slow, rest }: ReturnType<typeof race>) => slow.hear(rest)],
-    ['leaves', ({ slow }: ReturnType<typeof race>) => slow.session.onClose(slow.now)],
-  ])('is taken from the second one when the first one %s', (_, act) => {
+  const isGiven = ({ torrent }: ReturnType<typeof race>): boolean => {
+    const lease = torrent.leases.get(0)!;
+    return !lease.lacks(0) && Buffer.compare(lease.bytes.subarray(0, 16_384), torrent.payload(0, 0)) === 0;
+  };
+
+  it('is taken from the first one when that ends it first, and the second one gives waste', () => {
     const world = race();
-    act(world);
-    expect(world.torrent.leases.get(0)!.lacks(0)).toBe(true);
+    world.slow.hear(world.rest);
+    expect([isGiven(world), world.torrent.leases.get(0)!.givers()[0]]).toEqual([true, 1]);
     world.idle.hear(world.restOfIdle);
-    expect(world.torrent.leases.get(0)!.lacks(0)).toBe(false);
+    expect([isGiven(world), world.torrent.waste]).toEqual([true, 16_384]);
   });
 
-  it('is missing again when the second one leaves after the first one has ended it, which was waste', () => {
-    const { torrent, slow, idle, rest } = race();
-    slow.hear(rest);
-    expect([torrent.waste, torrent.leases.missingBlocks]).toEqual([16_384, 0]);
-    idle.session.onClose(idle.now);
-    // The others are owed by the first one.
-    expect(torrent.leases.missingBlocks).toBe(1);
+  it('is taken from the second one when that ends it first, and the first one gives waste', () => {
+    const world = race();
+    world.idle.hear(world.restOfIdle);
+    expect([isGiven(world), world.torrent.leases.get(0)!.givers()[0]]).toEqual([true, 2]);
+    world.slow.hear(world.rest);
+    expect([isGiven(world), world.torrent.waste]).toEqual([true, 16_384]);
+  });
+
+  it('is taken from the second one when the first one leaves', () => {
+    const world = race();
+    world.slow.session.onClose(world.slow.now);
+    expect(isGiven(world)).toBe(false);
+    world.idle.hear(world.restOfIdle);
+    expect(isGiven(world)).toBe(true);
+  });
+
+  it('is not spoilt by what the first one sends in between', () => {
+    const { torrent, slow, idle } = twoPeers();
+    idle.session.contest(idle.now);
+    const [bad, good] = [torrent.block(0, 0, 99), torrent.block(0, 0)];
+    slow.hear(bad.slice(0, 16_000));
+    idle.hear(good.slice(0, 200));
+    slow.hear(bad.slice(16_000, 20_000));
+    idle.hear(good.slice(200));
+    slow.hear(bad.slice(20_000));
+    expect(torrent.leases.get(0)!.bytes.subarray(0, 16_384)).toEqual(torrent.payload(0, 0));
   });
 
   it('is missing again when both leave', () => {
@@ -113,4 +134,11 @@ describe('what the rate limit let us ask for', () => {
     peer.session.downloads.onTick(peer.now);
     expect(torrent.taken).toBe(0);
   });
+});
+
+it('the bytes of a block that arrive are progress of its piece', () => {
+  const { torrent, slow } = twoPeers();
+  slow.now += 25_000;
+  slow.hear(torrent.block(0, 0).slice(0, 200));
+  expect(torrent.leases.get(0)!.progressAt).toBe(slow.now);
 });

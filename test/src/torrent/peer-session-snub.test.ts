@@ -68,6 +68,17 @@ describe('a peer that owes blocks and is silent', () => {
     expect(slow.session.downloads.requests.size).toBe(0);
   });
 
+  it('has answered when it has ended a block, not when it begins one', () => {
+    const { torrent, slow, good, pass } = pair();
+    good.hear(CHOKE);
+    pass(20_000);
+    const block = torrent.block(0, 0);
+    slow.hear(block.slice(0, 200));
+    expect([slow.session.downloads.pipeline.snubbed, torrent.leases.missingBlocks]).toEqual([true, 2]);
+    slow.hear(block.slice(200));
+    expect([slow.session.downloads.pipeline.snubbed, torrent.leases.missingBlocks]).toEqual([false, 0]);
+  });
+
   it('wastes what another has given meanwhile', () => {
     const { torrent, slow, good, pass } = pair();
     pass(20_000);

@@ -149,6 +149,18 @@ class Swarm {
     this.#fill();
   }
 
+  /** As a group and main do: what nobody is admitted to any more goes home, and comes back for all. */
+  leaseAnew(): void {
+    const { leases } = this.torrent;
+    for (const lease of [...leases]) {
+      const { piece } = lease;
+      const sessions = this.peers.map(({ conversation }) => conversation.session);
+      if (sessions.some(({ askable, peer }) => askable !== undefined && lease.admits(peer))) continue;
+      leases.remove(lease);
+      this.torrent.lease(piece);
+    }
+  }
+
   #fill(): void {
     for (const snubbed of [false, true]) {
       for (const { conversation } of this.peers) {
@@ -211,6 +223,7 @@ describe('sessions that share a torrent', () => {
         good.unchoke();
         // The others stay, silent: what they owe is taken from them.
         for (let round = 0; round < 40 && leases.size > 0; round++) {
+          swarm.leaseAnew();
           swarm.pass(5_000);
           while (good.asked.length > 0) good.answer(0, 1);
         }

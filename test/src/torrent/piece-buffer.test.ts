@@ -87,15 +87,14 @@ describe('PieceBuffer', () => {
     expect(piece.givers()).toEqual(Uint32Array.of(0, 4, 4));
   });
 
-  it('takes the bytes of a block from the peer that began it last', () => {
+  it('has a block written in place by the peer that began it first, and given by the one that ends it first', () => {
     const piece = lease();
-    expect(piece.takes(0, 4)).toBe(false);
+    expect(piece.isWriter(0, 4)).toBe(false);
     expect(piece.begin(0, 4)).toBe(true);
-    expect([piece.takes(0, 4), piece.takes(0, 9), piece.takes(1, 4)]).toEqual([true, false, false]);
     expect(piece.begin(0, 9)).toBe(true);
-    expect([piece.takes(0, 4), piece.takes(0, 9)]).toEqual([false, true]);
+    expect([piece.isWriter(0, 4), piece.isWriter(0, 9), piece.isWriter(1, 4)]).toEqual([true, false, false]);
     piece.complete(0, 9, 0);
-    expect([piece.begin(0, 4), piece.takes(0, 9), piece.begin(3, 4)]).toEqual([false, false, false]);
+    expect([piece.begin(0, 4), piece.begin(3, 4), piece.givers()[0]]).toEqual([false, false, 9]);
   });
 
   it('marks a missing block as requested for who asks, once', () => {
@@ -140,7 +139,7 @@ describe('PieceBuffer', () => {
       expect([piece.admits(4), piece.admits(9)]).toEqual([true, false]);
     });
 
-    it('starts again when a block is given up, for anybody', () => {
+    it('starts again when a block is given up, for anybody else', () => {
       const piece = lease(0, { exclusive: true });
       for (const block of [0, 1, 2]) expect(piece.takeMissing(4)).toBe(block);
       piece.begin(0, 4);
@@ -148,7 +147,8 @@ describe('PieceBuffer', () => {
       piece.begin(1, 4);
       expect(piece.release(2, 4)).toBe(true);
       expect([0, 1, 2].every((block) => piece.lacks(block))).toBe(true);
-      expect([piece.missing, piece.takes(1, 4), piece.admits(9)]).toEqual([3, false, true]);
+      expect([piece.missing, piece.isWriter(1, 4)]).toEqual([3, false]);
+      expect([piece.admits(4), piece.admits(9)]).toEqual([false, true]);
       expect([piece.release(0, 4), piece.release(1, 4)]).toEqual([false, false]);
       for (const block of [0, 1, 2]) {
         expect(piece.takeMissing(9)).toBe(block);
@@ -185,6 +185,23 @@ describe('PieceBuffer', () => {
       const piece = lease();
       piece.takeMissing(4);
       expect([0, 1_000_000].map((now) => piece.isOverdue(100, now))).toEqual([false, false]);
+    });
+
+    it('tells what it has thrown away: at each new start, and what is there when it is over', () => {
+      const piece = lease(0, { exclusive: true });
+      const give = (peer: number, blocks: number) => {
+        for (let block = 0; block < blocks; block++) piece.complete(piece.takeMissing(peer), peer, 0);
+      };
+      give(4, 1);
+      piece.takeMissing(4);
+      piece.release(1, 4);
+      expect(piece.discarded(false)).toBe(BLOCK);
+      give(9, 2);
+      expect([piece.discarded(false), piece.discarded(true)]).toEqual([BLOCK, 3 * BLOCK]);
+      piece.handOver(4);
+      give(4, 3);
+      expect([piece.discarded(false), piece.discarded(true)]).toEqual([3 * BLOCK, 5.5 * BLOCK]);
+      expect(lease(0, { present: Uint8Array.of(1, 1, 1) }).discarded(true)).toBe(0);
     });
 
     it('goes home as if it were empty', () => {
