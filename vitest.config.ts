@@ -13,7 +13,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/helpers/build.ts'],
     // One more than vitest takes of two cores by itself: most tests wait for peers and processes.
-    maxWorkers: '100%',
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     projects: [
