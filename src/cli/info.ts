@@ -12,7 +12,9 @@ export function addInfo(program: Command): void {
   const command = addTorrentArgument(program.command('info').description('show what a torrent says'));
   command.option('--scrape', 'ask its trackers how many seeders and leechers there are');
   addOutputFlags(command).action(async (source: string, flags: InfoFlags) => {
-    process.exitCode ??= await info(source, flags);
+    const code = await info(source, flags);
+    // stdout may have been lost meanwhile.
+    process.exitCode ??= code;
   });
 }
 

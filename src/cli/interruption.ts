@@ -61,13 +61,13 @@ export function watchInterruption(onFirst: () => void, onSecond?: (exitCode: num
   };
   const interrupt = (code: number): void => {
     exitCode ??= code;
-    timer ??= setTimeout(onOverdue, OVERDUE_MS);
     controller.abort();
   };
   const onSignal = (name: (typeof SIGNALS)[number]): void => {
     const code = 128 + constants.signals[name];
     first ??= name;
     if (controller.signal.aborted) return onSecond === undefined ? die() : onSecond(code);
+    timer = setTimeout(onOverdue, OVERDUE_MS);
     interrupt(code);
     onFirst();
   };

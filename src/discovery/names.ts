@@ -40,6 +40,8 @@ const LOCALHOST: readonly [string, readonly string[]] = ['localhost', ['127.0.0.
 
 /** DNS knows no such name, or there is no server to ask. */
 const UNKNOWN: readonly unknown[] = ['ENOTFOUND', 'ECONNREFUSED'];
+/** What a stub resolver says of a name that is none of DNS: one without a dot, or of mDNS. */
+const DECLINED: readonly unknown[] = [...UNKNOWN, 'ESERVFAIL', 'EREFUSED', 'ENODATA'];
 
 export class Names {
   readonly #clock: Clock;
@@ -66,7 +68,7 @@ export class Names {
   readonly lookup: Lookup = (name) => this.#found.get(name.toLowerCase(), (key) => this.#find(key));
 
   /**
-   * The first address of each peer that a tracker gives by name; those that are not found soon are left out. The system is never
+   * The addresses of peers that a tracker gives by name; those that are not found soon are left out. The system is never
    * asked, and trackers go first.
    * @param signal ends it, as `close` does not
    */
@@ -77,8 +79,7 @@ export class Names {
       setMaxListeners(0, bounds);
       const known: Lookup = async (name) => (await this.#listed(name)) ?? (await this.#dns(name, true, bounds));
       const find = async ({ host, port }: HostPort): Promise<void> => {
-        const [address] = await addressesOf(host, known);
-        if (address !== undefined) found.push({ host: address, port });
+        for (const address of await addressesOf(host, known)) found.push({ host: address, port });
       };
       await Promise.allSettled(named.map(find));
     });
@@ -98,7 +99,8 @@ export class Names {
     try {
       return await within(this.#clock, DNS_MS, late, closing, (signal) => this.#dns(name, false, signal));
     } catch (error) {
-      if (!UNKNOWN.includes((error as NodeJS.ErrnoException).code)) throw error;
+      const isLocal = !name.includes('.') || name.endsWith('.local');
+      if (!(isLocal ? DECLINED : UNKNOWN).includes((error as NodeJS.ErrnoException).code)) throw error;
     }
     return await this.#systemGate.pass('', false, closing, () => unlessAborted(this.#system(name), closing));
   }

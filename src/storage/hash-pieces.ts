@@ -1,5 +1,4 @@
 /**
-/**
  * Which pieces of a range are on disk and match their SHA-1 (BEP 3): synchronously, for a thread that does nothing else, or, for a
  * few MiB on main, with reads that it need not wait for. What is missing or short makes its pieces bad, no error; whatever else keeps
  * a file from being read is one, unless the file is not chosen: then nothing of it is there.

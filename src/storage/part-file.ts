@@ -61,7 +61,7 @@ export async function removePartFile(root: string, infohash: Uint8Array): Promis
 /**
  * The file table as the bytes lie on disk: wanted files where they belong; of the others what shares a piece with another file in
  * the part file, the rest where it would be, which is read and never written. A file that is not wanted and there at its full
- * length, from an earlier download, is used where it is, if it can be read and written.
+ * length, from an earlier download, is used where it is, if it can be read.
  */
 export function diskTable(input: DiskTableInput): readonly FileEntry[] {
   const { root, infohash, files, geometry, readonly } = input;
@@ -93,8 +93,8 @@ export function diskTable(input: DiskTableInput): readonly FileEntry[] {
 }
 
 /**
- * With a part file, the table as bytes lie before a run writes any: a wanted file that is not there yet may have bytes in the part file, from when it
- * was not wanted.
+ * With a part file, the table as bytes lie before a run writes any: a wanted file that is not there yet may have bytes in the part
+ * file, from when it was not wanted.
  */
 export function tableBefore(input: DiskTableInput): readonly FileEntry[] {
   const { root, files, wanted } = input;
@@ -188,10 +188,10 @@ function pieceRuns(
   ].filter(({ from, to }) => to > from);
 }
 
-/** Whether a file can be read and written, and its folder lies inside the root. @param folders those that were looked at */
+/** Whether a file can be read, and its folder lies inside the root. @param folders those that were looked at */
 function isUsable(root: string, path: readonly string[], folders: Map<string, boolean>): boolean {
   try {
-    accessSync(join(root, ...path), constants.R_OK | constants.W_OK);
+    accessSync(join(root, ...path), constants.R_OK);
     const folder = join(root, ...path.slice(0, -1));
     const known = folders.get(folder) ?? isInside(realpathSync.native(root), realpathSync.native(folder));
     folders.set(folder, known);

@@ -4,13 +4,15 @@ import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
 
 const A = 1;
+const SERVFAIL = 2;
 const NXDOMAIN = 3;
 
 /**
  * Gone when the test ends.
- * @param answer the IPv4 address of a name; `undefined` when there is no such name, `silence` for no answer
+ * @param answer the IPv4 address of a name; `undefined` when there is no such name, `silence` for no answer, `failure` for one that
+ * it cannot have
  */
-export async function dnsServer(answer: (name: string) => string | 'silence' | undefined) {
+export async function dnsServer(answer: (name: string) => string | 'silence' | 'failure' | undefined) {
   const socket = dgram.createSocket('udp4');
   /** Names of questions for an IPv4 address, in order of arrival. */
   const asked: string[] = [];
@@ -24,9 +26,10 @@ export async function dnsServer(answer: (name: string) => string | 'silence' | u
     const address = answer(name);
     if (address === 'silence') return;
     const question = query.subarray(12, at + 5);
-    const records = isA && address !== undefined ? [record(address)] : [];
+    const isKnown = address !== undefined && address !== 'failure';
+    const records = isA && isKnown ? [record(address)] : [];
     const header = Buffer.from([query[0]!, query[1]!, 0x81, 0x80, 0, 1, 0, records.length, 0, 0, 0, 0]);
-    if (address === undefined) header[3] = 0x80 | NXDOMAIN;
+    if (!isKnown) header[3] = 0x80 | (address === undefined ? NXDOMAIN : SERVFAIL);
     socket.send(Buffer.concat([header, question, ...records]), from.port, from.address);
   });
   socket.bind(0, '127.0.0.1');

@@ -11,6 +11,7 @@ setMaxListeners(0, never);
 /** The good name is known, silent ones are not answered, and there are no others. */
 const answer = (name: string): string | undefined => {
   if (name.startsWith('silent')) return 'silence';
+  if (name.startsWith('failed')) return 'failure';
   return name === 'good.example' ? '192.0.2.1' : undefined;
 };
 
@@ -42,6 +43,13 @@ describe('names of trackers', () => {
     expect(await names.lookup('good.example')).toEqual(['10.0.0.1']);
     expect(await names.lookup('localhost')).toEqual(['127.0.0.1', '::1']);
     expect(asked).toEqual([]);
+  });
+
+  it('that are none of DNS are asked of the system, too, where DNS fails', async () => {
+    const { names } = await open({ system: async (name) => (name.includes('example') ? unasked(name) : ['10.0.0.7']) });
+    expect(await names.lookup('failed')).toEqual(['10.0.0.7']);
+    expect(await names.lookup('failed.local')).toEqual(['10.0.0.7']);
+    await expect(names.lookup('failed.example')).rejects.toMatchObject({ code: 'ESERVFAIL' });
   });
 
   it('that DNS does not know are asked of the system, one at a time, and none once they are closed', async () => {
