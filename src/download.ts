@@ -32,6 +32,9 @@ import { TorrentGroups } from './torrent-groups.js';
 import { Transfer } from './transfer.js';
 import type { TurnTaker } from './turns.js';
 
+/** Under a limit below this a silence says nothing of the peers: it may be shared by a hundred torrents. */
+const SLOW_BYTES_PER_SECOND = 65_536;
+
 export class Download implements TurnTaker {
   readonly metainfo: Metainfo;
   readonly key: number;
@@ -52,6 +55,7 @@ export class Download implements TurnTaker {
   #transfer: Transfer | undefined;
   #memory: SharedMemory | undefined;
   readonly #groups: TorrentGroups;
+  readonly #isSlowByWish: boolean;
   /** Groups that dial for it; each learns of the torrent with its first peer, so that one peer costs one thread. */
   #placed: readonly number[] = [];
   #patience: Patience | undefined;
@@ -89,6 +93,7 @@ export class Download implements TurnTaker {
       },
     );
     const maxDown = rateOf('maxDown', settings.maxDown);
+    this.#isSlowByWish = [host.maxDown, maxDown].some((limit) => limit > 0 && limit < SLOW_BYTES_PER_SECOND);
     this.#groups = new TorrentGroups(key, host.options, (group, message) => host.send(group, message), maxDown);
     this.#content = new Content({
       metainfo,
@@ -360,7 +365,7 @@ export class Download implements TurnTaker {
         if (!this.metainfo.private) this.#peers.onDiscovered(group, message.peer, message.peers, now);
         return;
       case 'listens':
-        return this.#peers.onListens(group, message.peer, message.port);
+        return this.#peers.onListens(group, message.peer, message.port, now);
       case 'seenAs':
         return this.#peers.onSeenAs(group, message.peer, message.host);
       case 'survey':
@@ -398,7 +403,7 @@ export class Download implements TurnTaker {
 
   onTick(now: number): void {
     this.#groups.onTick(now);
-    const isStarving = this.isFetching && this.#patience?.isStarving === true;
+    const isStarving = this.isFetching && !this.#isSlowByWish && this.#patience?.isStarving === true;
     this.#peers.onTick(isStarving, now);
     const roster = this.metainfo.private ? undefined : this.#peers.rosterNews(now);
     if (roster !== undefined) this.#groups.onRoster(roster);

@@ -28,6 +28,8 @@ export interface DownloadHost<D extends TurnTaker> {
   readonly openFiles: OpenFiles;
   readonly folders: FolderFlushes;
   readonly verifyThreads: number;
+  /** Most bytes per second that all torrents receive; 0 for no limit. */
+  readonly maxDown: number;
   /** Where resume state and locks are kept; none are without. */
   readonly stateFolder: string | undefined;
   /** The announced port. */

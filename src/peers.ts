@@ -202,8 +202,8 @@ export class Peers {
   }
 
   /** An incoming peer can be dialled as well, once it has left. */
-  onListens(group: number, peer: number, port: number): void {
-    this.#list.onListens(group, peer, port);
+  onListens(group: number, peer: number, port: number, now: number): void {
+    this.#list.onListens(group, peer, port, now);
     this.#roster.onListens(group, peer, port);
   }
 

@@ -278,6 +278,7 @@ export class Session {
       openFiles: this.#openFiles,
       folders: new FolderFlushes(this.#openFiles.disk),
       verifyThreads: workers,
+      maxDown: rateOf('maxDown', this.#settings.maxDown),
       external: new ExternalAddress(this.#bind),
       census: this.#census,
       turns: this.#turns,

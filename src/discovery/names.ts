@@ -2,8 +2,8 @@
  * Names of trackers and peers to addresses, for one session. What strangers write into torrents and answers decides which names
  * these are, and `getaddrinfo` serves two at a time, in the whole process, and can be neither cancelled nor left behind: a name
  * server that is silent would keep every other tracker waiting, and the process from ending. So a name is looked for in the hosts
- * file; then in DNS, where silence costs nobody else anything; and only what DNS says it does not know is asked of the system,
- * one name at a time, since it may know more (mDNS, search domains, directories).
+ * file; then in DNS, where silence costs nobody else anything; and only what DNS denies, or what is none of it, is asked of the
+ * system, one name at a time, since it may know more (mDNS, search domains, directories).
  */
 import { Resolver } from 'node:dns/promises';
 import { setMaxListeners } from 'node:events';

@@ -254,14 +254,17 @@ export class PeerList {
     return this.connection(group, peer)?.address.host ?? this.#hosts.ofDeparted(group, peer);
   }
 
-  /** A connected peer has named the port it listens on: an address to dial when it has left, and not before. */
-  onListens(group: number, peer: number, port: number): void {
+  /**
+   * A connected peer has named the port it listens on: an address to dial when it has left, and not before. One that waits for its time
+   * anyway goes on waiting: two that hang up on one another would dial each other back and forth.
+   */
+  onListens(group: number, peer: number, port: number, now: number): void {
     const connection = this.connection(group, peer);
     if (connection === undefined || !connection.incoming) return;
     const address = { host: connection.address.host, port };
     this.add([address], 0, address.host);
     const entry = this.#book.get(addressKey(address));
-    if (entry?.state !== 'idle') return;
+    if (entry?.state !== 'idle' || entry.dialAt > now) return;
     this.#move(entry, 'never');
     entry.twin = idOf(connection.peerId);
   }
@@ -275,8 +278,7 @@ export class PeerList {
     if (connection.incoming) this.#incoming--;
     // The other end knows the rule, too, and may be quicker to close.
     const isDuplicate = this.#doomed.delete(connection) || reason === 'duplicate';
-    // Who had to go for others is not called back before them.
-    this.#freeTwins(connection, reason === 'useless' ? now + this.#reconnectMs : now);
+    this.#freeTwins(connection, now + this.#restMs(reason));
     const entry = this.#book.get(addressKey(connection.address));
     if (entry?.state !== 'connected' || connection.incoming) return;
     this.#retire(entry, isDuplicate ? 'duplicate' : reason, useful, now);
@@ -364,14 +366,19 @@ export class PeerList {
     this.#move(entry, 'idle');
   }
 
+  /** How long nobody calls back who has gone: who had to go for others waits for these, and of two seeds neither wants the other. */
+  #restMs(reason: DisconnectReason): number {
+    if (reason === 'both-seeds') return Number.POSITIVE_INFINITY;
+    return reason === 'useless' ? this.#reconnectMs : 0;
+  }
+
   #retire(entry: Entry, reason: DisconnectReason, useful: boolean, now: number, firstMs = this.#reconnectMs): void {
     const hopeless = reason === 'self' || reason === 'duplicate' || reason === 'banned';
     this.#move(entry, hopeless ? 'never' : 'idle');
     if (useful) entry.failures = 0;
     else if (!hopeless && this.#book.givesWay(entry)) this.#forget(entry);
     const backoffMs = Math.min(firstMs * 2 ** entry.failures, MAX_BACKOFF_MS);
-    // Of two seeds neither wants anything of the other again.
-    entry.dialAt = now + (reason === 'both-seeds' ? Number.POSITIVE_INFINITY : backoffMs);
+    entry.dialAt = now + Math.max(backoffMs, this.#restMs(reason));
     if (!useful) entry.failures++;
     this.#book.toTheEnd(entry);
   }

@@ -127,7 +127,7 @@ describe('a peer that has come in and says where it listens', () => {
     const tracked = (): void => world.peers.add([{ ...at(1), port: 1_002 }], world.now);
     if (when === 'before') tracked();
     world.connect(1, true);
-    world.peers.onListens(0, 1, 1_002);
+    world.peers.onListens(0, 1, 1_002, world.now);
     if (when === 'after') tracked();
     expect(world.dial()).toEqual([]);
     world.leave(1);
@@ -336,7 +336,7 @@ describe('the peers that others are told of', () => {
     const world = new World({ surveyMs: 10 });
     world.connect(1, false, 0);
     world.connect(2, true, 1);
-    world.peers.onListens(1, 2, 51_413);
+    world.peers.onListens(1, 2, 51_413, world.now);
     world.peers.onSurvey(0, { type: 'survey', torrent: 7, useless: [], quiet: [], seeds: [1] });
     expect(world.peers.rosterNews(world.now)).toEqual([
       { ...at(1), flags: 0x12 },
@@ -353,7 +353,7 @@ describe('the peers that others are told of', () => {
     for (const n of [1, 2]) world.connect(n, true);
     expect(world.dropped()).toEqual([[2, 'full']]);
     world.leave(2);
-    for (const n of [1, 2]) world.peers.onListens(0, n, 6_000 + n);
+    for (const n of [1, 2]) world.peers.onListens(0, n, 6_000 + n, world.now);
     expect(world.peers.rosterNews(world.now)?.map(({ port }) => port)).toEqual([6_001]);
   });
 });

@@ -151,12 +151,12 @@ describe('a full house', () => {
 
 describe('a download that starves', () => {
   /** Claims everything and gives nothing. */
-  const liar = () =>
+  const liar = (of = torrent, ...words: Buffer[]) =>
     ending(
       ScriptedPeer.listen(async (peer) => {
         await peer.bytes(68);
         const name = String(peer.socket.localPort).padStart(12, '-');
-        peer.send(handshakeOf(torrent.infohash, `-XX0001-${name}`, FAST_AND_EXTENDED), message(14));
+        peer.send(handshakeOf(of.infohash, `-XX0001-${name}`, FAST_AND_EXTENDED), message(14), ...words);
         await peer.closed;
       }),
     );
@@ -182,7 +182,7 @@ describe('a download that starves', () => {
   });
 
   it('tries all it has heard of, though everybody it is connected to says it has everything', async () => {
-    const liars = await Promise.all(Array.from({ length: 12 }, liar));
+    const liars = await Promise.all(Array.from({ length: 12 }, () => liar()));
     const seed = await ending(ScriptedSeed.listen(torrent));
     const session = await openSession({ ...HASTY, idlePeerMs: 3_600_000, peersPerTorrent: 2 });
     const download = session.add(torrent.bytes, {
@@ -191,5 +191,16 @@ describe('a download that starves', () => {
     });
     await download.done;
     expect(download.stats().have).toBe(torrent.payload.length);
+  });
+
+  it('is none under a limit so low that a silence says nothing', async () => {
+    const slow = smallTorrent(BLOCK, BLOCK);
+    const other = await liar(slow);
+    const [seed, silent] = [await ending(ScriptedSeed.listen(slow)), await liar(slow, EXCHANGES, tellsOf(other.port))];
+    const session = await openSession({ ...HASTY, idlePeerMs: 3_600_000, peersPerTorrent: 2 }, { maxDown: 16_384 });
+    const download = session.add(slow.bytes, { out: await emptyFolder(), peers: at(seed.port, silent.port) });
+    await download.done;
+    expect(download.stats().knownPeers).toBe(3);
+    expect([silent.connections, other.connections]).toEqual([1, 0]);
   });
 });

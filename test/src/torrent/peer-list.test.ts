@@ -93,7 +93,7 @@ describe('addresses', () => {
   it('of incoming peers that had to go for others wait before they are dialled', () => {
     const world = new World();
     const { group, peer } = world.connect(1, { incoming: true })[0];
-    world.list.onListens(group, peer, 77);
+    world.list.onListens(group, peer, 77, 0);
     world.list.onDisconnected(group, peer, 'useless', false, 0);
     expect([world.list.hasDue(RECONNECT_MS - 1), world.list.hasDue(RECONNECT_MS)]).toEqual([false, true]);
   });
@@ -189,6 +189,30 @@ describe('addresses', () => {
     expect(list.add([far(1)], 0, 'evil')).toBe(1);
     expect(list.add(ports(300).slice(0, 1), 0, address(0).host)).toBe(1);
     expect(list.add(ports(400).slice(0, 20), 0)).toBe(20);
+  });
+
+  it.each([
+    ['both-seeds', Number.POSITIVE_INFINITY],
+    ['closed', 15_000],
+  ] as const)(
+    'of peers that leave with "%s" go on waiting when these come in and leave in the same way',
+    (reason, waitMs) => {
+      const world = new World();
+      world.add(1);
+      world.leave(world.reach(1), reason);
+      const back = world.connect(1, { incoming: true })[0];
+      world.list.onListens(back.group, back.peer, address(1).port, world.now);
+      world.leave(back, reason);
+      expect(world.waits()).toBe(waitMs);
+    },
+  );
+
+  it('of seeds that come in are not dialled by a seed', () => {
+    const world = new World();
+    const seed = world.connect(1, { incoming: true })[0];
+    world.list.onListens(seed.group, seed.peer, 77, 0);
+    world.leave(seed, 'both-seeds');
+    expect(world.waits()).toBe(Number.POSITIVE_INFINITY);
   });
 
   it('of seeds are not dialled again by a seed', () => {
@@ -509,7 +533,7 @@ describe('a peer id that is claimed twice', () => {
   it('does not have the idle owner dialled at the other port of its host', () => {
     const world = new World();
     const [idle] = world.connect(1, { name: 'z', incoming: true });
-    world.list.onListens(idle.group, idle.peer, 7);
+    world.list.onListens(idle.group, idle.peer, 7, world.now);
     for (; world.now < 10 * SILENT_MS; world.now += 500) world.list.freeSilentTwins(world.now);
     expect(world.dial()).toBeUndefined();
     world.leave(idle);
