@@ -28,6 +28,8 @@ interface Entry extends Sourced {
   dialAt: number;
   /** Whether it is to be dialled encrypted. */
   encrypted: boolean;
+  /** Whether the other way has just failed. */
+  isSecondTry: boolean;
   /** State `never`, but only as long as this peer is connected: the address is another one of it. */
   twin: string | undefined;
 }
@@ -186,17 +188,19 @@ export class PeerList {
   }
 
   /**
-   * A peer that hangs up on a plaintext handshake may want encryption: it is tried at once, and then one and the other. Who says
-   * nothing, or is kept from it on the way, is asked in the other way next time.
+   * A peer that hangs up on a plaintext handshake may want encryption: it is tried at once. Who says nothing, or is kept from it on the
+   * way, is tried encrypted next time, and in plaintext right after that.
    */
   onDialFailed(address: PeerAddress, reason: DisconnectReason, now: number): void {
     const entry = this.#book.get(addressKey(address));
     if (entry?.state !== 'dialling') return;
-    const isRefusal = reason === 'closed' || reason === 'silent';
-    const encrypt = this.#encryption === 'prefer' && !entry.encrypted && isRefusal;
-    if (encrypt && reason === 'closed') this.#move(entry, 'idle');
+    const { encrypted, isSecondTry } = entry;
+    const isRefusal = reason === 'closed' || (encrypted && (reason === 'silent' || reason === 'protocol'));
+    const triesOtherWay = this.#encryption === 'prefer' && isRefusal && !isSecondTry;
+    if (triesOtherWay) this.#move(entry, 'idle');
     else this.#retire(entry, reason, false, now, reason === 'closed' ? BUSY_SHARE * this.#reconnectMs : undefined);
-    if (this.#encryption === 'prefer') entry.encrypted = encrypt;
+    entry.isSecondTry = triesOtherWay;
+    if (this.#encryption === 'prefer') entry.encrypted = !encrypted && (triesOtherWay || reason === 'silent');
   }
 
   /**
@@ -340,7 +344,17 @@ export class PeerList {
 
   #entryOf(address: PeerAddress, dialAt: number, teller: string | undefined): Entry {
     const encrypted = this.#encryption === 'require';
-    return { address, state: 'idle', group: 0, failures: 0, dialAt, encrypted, teller, twin: undefined };
+    return {
+      address,
+      state: 'idle',
+      group: 0,
+      failures: 0,
+      dialAt,
+      encrypted,
+      isSecondTry: false,
+      teller,
+      twin: undefined,
+    };
   }
 
   #findTwin(peerId: Uint8Array): PeerConnection | undefined {

@@ -361,7 +361,7 @@ describe('the door', () => {
       begin = resolve;
     });
     const good = await ending(hostile.patientSeed(torrent, crowded));
-    const { session, starts } = await watchedSession({ maxPeers: 300, strangers: 200 });
+    const { session, starts } = await watchedSession({ maxPeers: 300, strangers: 200, reconnectMs: 100 });
     const out = await emptyFolder();
     const download = session.add(torrent.bytes, { out, peers: at(good.port) });
     const crowd = await Promise.all(Array.from({ length: 5_000 }, () => RawPeer.dial(session.port)));
