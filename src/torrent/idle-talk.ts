@@ -5,6 +5,7 @@
  */
 import type { Options } from '../options.js';
 import { WireError } from '../protocol/wire.js';
+import { Pace } from './pace.js';
 
 /** What costs as much as so many short messages: a handshake or a bitfield that is parsed, beside its bytes. */
 export const LONG_MESSAGE = 20;
@@ -16,25 +17,16 @@ export const costOfBytes = (bytes: number): number => Math.max(1, Math.ceil(byte
 
 export class IdleTalk {
   readonly #most: number;
-  readonly #perMs: number;
-  /** Messages that are borne at `#at`. */
-  #left: number;
-  #at: number;
+  readonly #pace: Pace;
 
-  constructor({ idleTalk, idleTalkPerSecond }: Pick<Options, 'idleTalk' | 'idleTalkPerSecond'>, now: number) {
+  constructor({ idleTalk, idleTalkPerSecond }: Pick<Options, 'idleTalk' | 'idleTalkPerSecond'>) {
     this.#most = idleTalk;
-    this.#perMs = idleTalkPerSecond / 1000;
-    this.#left = idleTalk;
-    this.#at = now;
+    this.#pace = new Pace(idleTalk, idleTalkPerSecond);
   }
 
   /** @throws WireError when it is too much */
   onMessage(now: number, weight = 1): void {
-    if (now > this.#at) {
-      this.#left = Math.min(this.#most, this.#left + (now - this.#at) * this.#perMs);
-      this.#at = now;
-    }
-    this.#left -= weight;
-    if (this.#left < 0) throw new WireError(`more than ${this.#most} messages of no use`);
+    if (this.#pace.available(now) < weight) throw new WireError(`more than ${this.#most} messages of no use`);
+    this.#pace.take(weight);
   }
 }

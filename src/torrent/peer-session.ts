@@ -122,7 +122,7 @@ export class PeerSession implements WireSink {
     });
     this.#decoder = new WireDecoder(this, this.has.bytes.length);
     this.#fast = features.fast;
-    this.#idleTalk = new IdleTalk(options, now);
+    this.#idleTalk = new IdleTalk(options);
     const send = (bytes: Uint8Array): void => link.send(bytes);
     this.downloads = new DownloadSide(peer, torrent, send, options, now);
     this.uploads = new UploadSide({

@@ -21,20 +21,20 @@ const times = (count: number, message: string): string[] => Array.from({ length:
 
 describe('talk of no use', () => {
   it('is borne up to its bound at once, and a message more is one too many', () => {
-    const talk = new IdleTalk(LITTLE, 0);
+    const talk = new IdleTalk(LITTLE);
     for (let i = 0; i < 100; i++) talk.onMessage(0);
     expect(() => talk.onMessage(0)).toThrow(new WireError('more than 100 messages of no use'));
   });
 
   it('is borne for ever at its rate', () => {
-    const talk = new IdleTalk(LITTLE, 0);
+    const talk = new IdleTalk(LITTLE);
     for (let now = 0; now < 1_000_000; now += 100) talk.onMessage(now);
     for (let i = 0; i < 100; i++) talk.onMessage(1_000_000);
     expect(() => talk.onMessage(1_000_000)).toThrow(WireError);
   });
 
   it('is not saved up by silence', () => {
-    const talk = new IdleTalk(LITTLE, 0);
+    const talk = new IdleTalk(LITTLE);
     expect(() => talk.onMessage(1e9, 101)).toThrow(WireError);
   });
 
